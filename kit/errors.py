@@ -1,0 +1,346 @@
+"""Every error of the kit.
+
+    KitError
+    |-- ConfigurationError            something that was written down is wrong; found before anything is sent
+    |   `-- PolicyError               a policy that contradicts itself or is unsafe: names method, field and reason
+    |-- UsageError                    the kit is used in a way that cannot work: two event loops, a call after fork
+    `-- StatusError                   raised by a handler; becomes google.rpc.Status with details on the wire
+        |-- InvalidArgument FailedPrecondition OutOfRange Unauthenticated PermissionDenied NotFound
+        |-- AlreadyExists Aborted ResourceExhausted Cancelled DataLoss Unknown Internal
+        `-- Unimplemented Unavailable DeadlineExceeded
+
+    grpc.aio.AioRpcError
+    |-- CallRefused                   never sent: refused here
+    |   |-- DeadlineExpired           no time was left
+    |   `-- NoEndpoint                no address to send to, or none that is healthy
+    `-- CallFailed                    sent, and failed there (or its time ran out on the way)
+
+Both kinds of client error carry the call's report as ``report``. Refused here and failed there differ in type, so that a
+caller can tell "it certainly did not happen" from "it may have happened".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+if TYPE_CHECKING:
+    from kit.call import CallReport
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "CallFailed",
+    "CallRefused",
+    "Cancelled",
+    "ConfigurationError",
+    "DataLoss",
+    "DeadlineExceeded",
+    "DeadlineExpired",
+    "ErrorDetails",
+    "FailedPrecondition",
+    "FieldViolation",
+    "Internal",
+    "InvalidArgument",
+    "KitError",
+    "NoEndpoint",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "PolicyError",
+    "ResourceExhausted",
+    "StatusError",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Unknown",
+    "UsageError",
+    "details_of",
+]
+
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+
+
+class KitError(Exception):
+    """Base of what the kit raises, apart from the errors of calls."""
+
+
+class ConfigurationError(KitError):
+    """A setting is missing, impossible or contradicts another one."""
+
+
+class PolicyError(ConfigurationError):
+    """A policy is refused. `method` is "/package.Service/Method" ("" when it is about all), `field` the dotted field name."""
+
+    def __init__(self, method: str, field: str, reason: str) -> None:
+        super().__init__(f"{method or 'policy'}: {field}: {reason}" if field else f"{method or 'policy'}: {reason}")
+        self.method = method
+        self.field = field
+        self.reason = reason
+
+
+class UsageError(KitError):
+    """The kit is used in a way that cannot work."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field of a request that is wrong. `field` is dotted, as in the .proto."""
+
+    field: str
+    description: str
+
+
+class StatusError(KitError):
+    """What a handler raises to end its call with a status.
+
+    `message` is for a person and is sent. `reason` (UPPER_SNAKE_CASE) and `domain` are for programs and go into
+    google.rpc.ErrorInfo with `metadata`; `violations` into BadRequest; `retry_after` (seconds) into RetryInfo. Nothing else
+    of the exception, and nothing of its cause, reaches the caller.
+    """
+
+    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        domain: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.domain = domain
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.violations: tuple[FieldViolation, ...] = tuple(violations)
+        self.retry_after = retry_after
+
+    def to_status(self) -> status_pb2.Status:
+        """The google.rpc.Status that says the same."""
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        if self.reason:
+            info = error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=self.metadata)
+            status.details.append(_packed(info))
+        if self.violations:
+            bad = error_details_pb2.BadRequest()
+            for violation in self.violations:
+                bad.field_violations.add(field=violation.field, description=violation.description)
+            status.details.append(_packed(bad))
+        if self.retry_after is not None:
+            delay = duration_pb2.Duration()
+            delay.FromNanoseconds(round(self.retry_after * 1e9))
+            status.details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+        return status
+
+
+class InvalidArgument(StatusError):
+    """The request is wrong whatever the state of the system."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FailedPrecondition(StatusError):
+    """The request is right, but the system is not in the state that it needs."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class OutOfRange(StatusError):
+    """Past the end of what there is."""
+
+    code = grpc.StatusCode.OUT_OF_RANGE
+
+
+class Unauthenticated(StatusError):
+    """It is not known who calls."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(StatusError):
+    """The caller is known and may not."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class NotFound(StatusError):
+    """What was named does not exist."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class AlreadyExists(StatusError):
+    """What was to be made exists."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class Aborted(StatusError):
+    """Lost against a concurrent change; the caller may start over."""
+
+    code = grpc.StatusCode.ABORTED
+
+
+class ResourceExhausted(StatusError):
+    """A quota or limit is used up."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Cancelled(StatusError):
+    """The caller, or the server on its behalf, gave up."""
+
+    code = grpc.StatusCode.CANCELLED
+
+
+class DataLoss(StatusError):
+    """Stored data is damaged."""
+
+    code = grpc.StatusCode.DATA_LOSS
+
+
+class Unknown(StatusError):
+    """Something that has no better code."""
+
+    code = grpc.StatusCode.UNKNOWN
+
+
+class Internal(StatusError):
+    """A defect."""
+
+    code = grpc.StatusCode.INTERNAL
+
+
+class Unimplemented(StatusError):
+    """The server has no such method, or not this part of it."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class Unavailable(StatusError):
+    """Not now; trying again may help."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class DeadlineExceeded(StatusError):
+    """There was no time left."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class _CallError(grpc.aio.AioRpcError):
+    """An AioRpcError that knows its call's report."""
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        details: str,
+        *,
+        report: CallReport | None = None,
+        initial_metadata: grpc.aio.Metadata | None = None,
+        trailing_metadata: grpc.aio.Metadata | None = None,
+        debug_error_string: str | None = None,
+    ) -> None:
+        super().__init__(
+            code,
+            initial_metadata if initial_metadata is not None else grpc.aio.Metadata(),
+            trailing_metadata if trailing_metadata is not None else grpc.aio.Metadata(),
+            details=details,
+            debug_error_string=debug_error_string,
+        )
+        self.report = report
+
+
+class CallRefused(_CallError):
+    """The call was refused before anything was sent: it did not happen."""
+
+
+class DeadlineExpired(CallRefused):
+    """The deadline had passed when the call was made."""
+
+    def __init__(self, details: str, *, report: CallReport | None = None) -> None:
+        super().__init__(grpc.StatusCode.DEADLINE_EXCEEDED, details, report=report)
+
+
+class NoEndpoint(CallRefused):
+    """There is no endpoint to send to."""
+
+    def __init__(self, details: str, *, report: CallReport | None = None) -> None:
+        super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
+
+
+class CallFailed(_CallError):
+    """The call was sent and failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDetails:
+    """The details of a failed call, as far as the server gave any."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    domain: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: tuple[FieldViolation, ...] = ()
+    #: Seconds, or None.
+    retry_after: float | None = None
+
+
+def details_of(error: grpc.aio.AioRpcError) -> ErrorDetails:
+    """Reads google.rpc.Status and its standard details from a failed call's trailing metadata."""
+    code, message = error.code(), error.details() or ""
+    raw = next((value for key, value in error.trailing_metadata() or () if key == STATUS_DETAILS_KEY), None)
+    if not isinstance(raw, bytes):
+        return ErrorDetails(code, message)
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(raw)
+    except Exception:  # noqa: BLE001 - protobuf's DecodeError differs by implementation; a damaged detail is no detail
+        return ErrorDetails(code, message)
+    return parse_details(status, code)
+
+
+def parse_details(status: status_pb2.Status, code: grpc.StatusCode | None = None) -> ErrorDetails:
+    """The same from a google.rpc.Status; details of unknown types are skipped."""
+    reason = domain = ""
+    metadata: dict[str, str] = {}
+    violations: list[FieldViolation] = []
+    retry_after: float | None = None
+    for detail in status.details:
+        info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            reason, domain, metadata = info.reason, info.domain, dict(info.metadata)
+        elif detail.Unpack(bad):
+            violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    return ErrorDetails(code or code_from_int(status.code), status.message, reason, domain, metadata, tuple(violations), retry_after)
+
+
+def code_from_int(number: int) -> grpc.StatusCode:
+    """The status code of a number on the wire; UNKNOWN for one that does not exist."""
+    return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+
+
+_BY_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+assert set(_BY_NUMBER) == set(code_pb2.Code.values())
+
+
+def _packed(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
