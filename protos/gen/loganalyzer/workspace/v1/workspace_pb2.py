@@ -25,13 +25,13 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kitapi.v1 import policy_pb2 as kitapi_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(loganalyzer/workspace/v1/workspace.proto\x12\x18loganalyzer.workspace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a)google/longrunning/operations_proto.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\xf5\x01\n\tWorkspace\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64\x65leting\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03:2\xea\x41/\n\x15loganalyzer/Workspace\x12\x16workspaces/{workspace}\"l\n\x16\x43reateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\"C\n\x13GetWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x16ListWorkspacesResponse\x12\x37\n\nworkspaces\x18\x01 \x03(\x0b\x32#.loganalyzer.workspace.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x16UpdateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x16\x44\x65leteWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"]\n\x17\x44\x65leteWorkspaceMetadata\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd4\x06\n\x10WorkspaceService\x12\x8b\x01\n\x0f\x43reateWorkspace\x12\x30.loganalyzer.workspace.v1.CreateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"!\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/workspaces:\tworkspace\x12\x86\x01\n\x0cGetWorkspace\x12-.loganalyzer.workspace.v1.GetWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=workspaces/*}\x12\x8e\x01\n\x0eListWorkspaces\x12/.loganalyzer.workspace.v1.ListWorkspacesRequest\x1a\x30.loganalyzer.workspace.v1.ListWorkspacesResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/workspaces\x12\xa1\x01\n\x0fUpdateWorkspace\x12\x30.loganalyzer.workspace.v1.UpdateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"7\x90\x02\x02\x82\xd3\xe4\x93\x02.2!/v1/{workspace.name=workspaces/*}:\tworkspace\x12\xd6\x01\n\x0f\x44\x65leteWorkspace\x12\x30.loganalyzer.workspace.v1.DeleteWorkspaceRequest\x1a\x1d.google.longrunning.Operation\"r\x90\x02\x02\xca\x41\x30\n\x15google.protobuf.Empty\x12\x17\x44\x65leteWorkspaceMetadata\xea\x8d\x19\x19\x08\x03\x12\x02\x08\x05\x1a\x02\x08\x01\"\r\x08\x04\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=workspaces/*}\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\x05\x1a\x02\x08\x02\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(loganalyzer/workspace/v1/workspace.proto\x12\x18loganalyzer.workspace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\xf5\x01\n\tWorkspace\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64\x65leting\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03:2\xea\x41/\n\x15loganalyzer/Workspace\x12\x16workspaces/{workspace}\"l\n\x16\x43reateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\"C\n\x13GetWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x16ListWorkspacesResponse\x12\x37\n\nworkspaces\x18\x01 \x03(\x0b\x32#.loganalyzer.workspace.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x16UpdateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x16\x44\x65leteWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"]\n\x17\x44\x65leteWorkspaceMetadata\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd4\x06\n\x10WorkspaceService\x12\x8b\x01\n\x0f\x43reateWorkspace\x12\x30.loganalyzer.workspace.v1.CreateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"!\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/workspaces:\tworkspace\x12\x86\x01\n\x0cGetWorkspace\x12-.loganalyzer.workspace.v1.GetWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=workspaces/*}\x12\x8e\x01\n\x0eListWorkspaces\x12/.loganalyzer.workspace.v1.ListWorkspacesRequest\x1a\x30.loganalyzer.workspace.v1.ListWorkspacesResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/workspaces\x12\xa1\x01\n\x0fUpdateWorkspace\x12\x30.loganalyzer.workspace.v1.UpdateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"7\x90\x02\x02\x82\xd3\xe4\x93\x02.2!/v1/{workspace.name=workspaces/*}:\tworkspace\x12\xd6\x01\n\x0f\x44\x65leteWorkspace\x12\x30.loganalyzer.workspace.v1.DeleteWorkspaceRequest\x1a\x1d.google.longrunning.Operation\"r\x90\x02\x02\xca\x41\x30\n\x15google.protobuf.Empty\x12\x17\x44\x65leteWorkspaceMetadata\xea\x8d\x19\x19\x08\x03\x12\x02\x08\x05\x1a\x02\x08\x01\"\r\x08\x04\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=workspaces/*}\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\x05\x1a\x02\x08\x02\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,22 +70,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACESERVICE'].methods_by_name['UpdateWorkspace']._serialized_options = b'\220\002\002\202\323\344\223\002.2!/v1/{workspace.name=workspaces/*}:\tworkspace'
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._loaded_options = None
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._serialized_options = b'\220\002\002\312A0\n\025google.protobuf.Empty\022\027DeleteWorkspaceMetadata\352\215\031\031\010\003\022\002\010\005\032\002\010\001\"\r\010\004\022\005\020\200\302\327/\032\002\010\001\202\323\344\223\002\031*\027/v1/{name=workspaces/*}'
-  _globals['_WORKSPACE']._serialized_start=295
-  _globals['_WORKSPACE']._serialized_end=540
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=542
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=650
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=652
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=719
-  _globals['_LISTWORKSPACESREQUEST']._serialized_start=721
-  _globals['_LISTWORKSPACESREQUEST']._serialized_end=783
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=785
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=891
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=894
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1029
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=1031
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=1101
-  _globals['_DELETEWORKSPACEMETADATA']._serialized_start=1103
-  _globals['_DELETEWORKSPACEMETADATA']._serialized_end=1196
-  _globals['_WORKSPACESERVICE']._serialized_start=1199
-  _globals['_WORKSPACESERVICE']._serialized_end=2051
+  _globals['_WORKSPACE']._serialized_start=289
+  _globals['_WORKSPACE']._serialized_end=534
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=536
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=644
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=646
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=713
+  _globals['_LISTWORKSPACESREQUEST']._serialized_start=715
+  _globals['_LISTWORKSPACESREQUEST']._serialized_end=777
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=779
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=885
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=888
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1023
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=1025
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=1095
+  _globals['_DELETEWORKSPACEMETADATA']._serialized_start=1097
+  _globals['_DELETEWORKSPACEMETADATA']._serialized_end=1190
+  _globals['_WORKSPACESERVICE']._serialized_start=1193
+  _globals['_WORKSPACESERVICE']._serialized_end=2045
 # @@protoc_insertion_point(module_scope)

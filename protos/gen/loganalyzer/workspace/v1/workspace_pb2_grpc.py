@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from loganalyzer.workspace.v1 import workspace_pb2 as loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -59,7 +59,7 @@ class WorkspaceServiceStub:
         self.DeleteWorkspace = channel.unary_unary(
                 '/loganalyzer.workspace.v1.WorkspaceService/DeleteWorkspace',
                 request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.SerializeToString,
-                response_deserializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
 
 
@@ -126,7 +126,7 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
             'DeleteWorkspace': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteWorkspace,
                     request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.FromString,
-                    response_serializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.SerializeToString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,7 +264,7 @@ class WorkspaceService:
             target,
             '/loganalyzer.workspace.v1.WorkspaceService/DeleteWorkspace',
             loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.SerializeToString,
-            google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,7 @@ isort:skip_file
 Workspaces: what imports go into and searches look at."""
 
 from collections import abc as _abc
-from google.longrunning import operations_proto_pb2 as _operations_proto_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from loganalyzer.workspace.v1 import workspace_pb2 as _workspace_pb2
 import abc as _abc_1
@@ -39,7 +39,7 @@ class WorkspaceServiceStub:
     ListWorkspaces: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.ListWorkspacesRequest, _workspace_pb2.ListWorkspacesResponse]
     """Oldest first."""
     UpdateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.UpdateWorkspaceRequest, _workspace_pb2.Workspace]
-    DeleteWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.DeleteWorkspaceRequest, _operations_proto_pb2.Operation]
+    DeleteWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.DeleteWorkspaceRequest, _operations_pb2.Operation]
     """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
     when nothing of it is left.
     """
@@ -54,7 +54,7 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     ListWorkspaces: _aio.UnaryUnaryMultiCallable[_workspace_pb2.ListWorkspacesRequest, _workspace_pb2.ListWorkspacesResponse]  # type: ignore[assignment]
     """Oldest first."""
     UpdateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_pb2.UpdateWorkspaceRequest, _workspace_pb2.Workspace]  # type: ignore[assignment]
-    DeleteWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_pb2.DeleteWorkspaceRequest, _operations_proto_pb2.Operation]  # type: ignore[assignment]
+    DeleteWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_pb2.DeleteWorkspaceRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
     when nothing of it is left.
     """
@@ -96,7 +96,7 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _workspace_pb2.DeleteWorkspaceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operations_proto_pb2.Operation, _abc.Awaitable[_operations_proto_pb2.Operation]]:
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
         when nothing of it is left.
         """

@@ -1,0 +1,52 @@
+# Everything runs in .venv, which is made from nothing: Python 3.11+ and make are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := kit services gateway tests bench examples
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: run test check gen bench faults format clean wheel
+
+# Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
+run: $(STAMP)
+	@$(BIN)/loganalyzer up --sample examples/logs $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+# The one gate: format, lint, types, drift of generated code, tests.
+check: $(STAMP)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/kit gen protos --out protos/gen --check
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(STAMP)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+gen: $(STAMP)
+	$(BIN)/kit gen protos --out protos/gen
+
+# Prints the figures of docs/benchmarks.md again.
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+# Kills processes at awkward moments, many times over; `make test` does it once.
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/e2e/test_kill.py --kills 20 $(ARGS)
+
+wheel: $(STAMP)
+	$(BIN)/python -m build
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[loganalyzer,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
