@@ -1,0 +1,190 @@
+"""What surrounds a call: its deadline, which is handed on to every call made inside, and its report.
+
+The deadline and the collectors of reports are context variables: a server sets the deadline of the call that it
+serves, the client side reads it. A report is only put together when somebody asks for it or when the call failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import grpc
+
+from kit.clock import SYSTEM, Clock
+from kit.errors import UsageError
+
+__all__ = [
+    "Attempt",
+    "CallReport",
+    "Deadline",
+    "Reporting",
+    "collect",
+    "deadline",
+    "expires_at",
+    "report",
+    "reports",
+    "reset_deadline",
+    "set_deadline",
+    "timeout",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The instant by which the current call must have ended.
+
+    `expires_at` counts on the clock's `now()`; it is infinite when there is no deadline.
+    """
+
+    expires_at: float = math.inf
+    clock: Clock = field(default=SYSTEM, repr=False, compare=False)
+
+    def remaining(self) -> float:
+        """Seconds that are left: 0.0 when it has passed, infinite when there is no deadline."""
+        return max(0.0, self.expires_at - self.clock.now())
+
+    def expired(self) -> bool:
+        """Whether no time is left."""
+        return self.expires_at <= self.clock.now()
+
+
+_NONE = Deadline()
+_deadline: ContextVar[Deadline] = ContextVar("kit_deadline", default=_NONE)
+
+
+def deadline() -> Deadline:
+    """The deadline that holds for calls made here; one that never expires when there is none."""
+    return _deadline.get()
+
+
+def expires_at() -> float:
+    """The same as a plain number, for the path of a call."""
+    return _deadline.get().expires_at
+
+
+def set_deadline(value: Deadline | float | None) -> Token[Deadline]:
+    """Sets the deadline of the current context; for a server that starts to serve a call.
+
+    A number is an instant on the system clock's `now()`; None means that there is no deadline. The token undoes it by
+    `reset_deadline`; a server that gives each call a context of its own need not.
+    """
+    if value is None:
+        value = _NONE
+    elif not isinstance(value, Deadline):
+        value = Deadline(value)
+    return _deadline.set(value)
+
+
+def reset_deadline(token: Token[Deadline]) -> None:
+    """Undoes `set_deadline`."""
+    _deadline.reset(token)
+
+
+@contextmanager
+def timeout(seconds: float, *, clock: Clock | None = None) -> Iterator[Deadline]:
+    """Every call made inside ends within `seconds`, or sooner where the deadline around it is nearer.
+
+    It bounds calls only: it does not interrupt other work.
+    """
+    outer = _deadline.get()
+    used = clock if clock is not None else outer.clock
+    inner = Deadline(min(outer.expires_at, used.now() + seconds), used)
+    token = _deadline.set(inner)
+    try:
+        yield inner
+    finally:
+        _deadline.reset(token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a call."""
+
+    #: 1 is the first.
+    number: int
+    #: The address that it was sent to; "" on a stock channel, where grpc chooses.
+    endpoint: str
+    #: Seconds waited before it, after the one before had failed.
+    delay: float
+    #: Seconds from the call's start to the attempt's.
+    started_after: float
+    #: Seconds that it took; up to now while it is running.
+    duration: float
+    #: None while it is running.
+    code: grpc.StatusCode | None
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReport:
+    """What happened to a call."""
+
+    #: "/package.Service/Method"
+    method: str
+    target: str
+    attempts: tuple[Attempt, ...]
+    #: None while it is running.
+    code: grpc.StatusCode | None
+    details: str
+    #: Seconds, every attempt and delay included.
+    duration: float
+    #: Why there was no further attempt: a name of `kit.resilience.retry.StopReason`, "" while it is running.
+    stop_reason: str
+
+    def __str__(self) -> str:
+        code = self.code.name if self.code is not None else "running"
+        tries = ", ".join(
+            f"{a.number}: {a.code.name if a.code is not None else 'running'}"
+            f"{' at ' + a.endpoint if a.endpoint else ''} in {a.duration * 1000:.0f} ms"
+            for a in self.attempts
+        )
+        why = self.stop_reason or "running"
+        return f"{self.method} {code} after {self.duration * 1000:.0f} ms ({why}); attempts: {tries or 'none'}"
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A call that can tell what happened to it."""
+
+    def kit_report(self) -> CallReport:
+        """The report as of now."""
+        ...
+
+
+def report(call_or_error: object) -> CallReport:
+    """What happened to a call, given the call object of a `kit.channel` or the error that it raised.
+
+    Raises `UsageError` for the calls and errors of others; on a stock channel use `reports()`.
+    """
+    found = getattr(call_or_error, "report", None)
+    if isinstance(found, CallReport):
+        return found
+    if isinstance(call_or_error, Reporting):
+        return call_or_error.kit_report()
+    raise UsageError(
+        f"{type(call_or_error).__name__} carries no report; on a stock channel use `with kit.reports() as seen`"
+    )
+
+
+_collectors: ContextVar[tuple[list[CallReport], ...]] = ContextVar("kit_reports", default=())
+
+
+@contextmanager
+def reports() -> Iterator[list[CallReport]]:
+    """Collects the report of every kit call that is made inside and ends; in the order in which they end."""
+    seen: list[CallReport] = []
+    token = _collectors.set((*_collectors.get(), seen))
+    try:
+        yield seen
+    finally:
+        _collectors.reset(token)
+
+
+def collect() -> tuple[list[CallReport], ...]:
+    """The lists that the calls made here report to; for the client side."""
+    return _collectors.get()

@@ -1,0 +1,94 @@
+"""One attempt: its number, its share of the time, its metadata, its span."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import grpc
+
+from kit.clock import Clock
+from kit.observe import tracing
+from kit.pipeline import CANCELLED, Attempted, Call, Handler, Method, Outcome
+from kit.resilience.deadline import attempt_timeout
+
+__all__ = ["PREVIOUS_ATTEMPTS_KEY", "AttemptLayer", "TraceAttemptLayer"]
+
+PREVIOUS_ATTEMPTS_KEY = "grpc-previous-rpc-attempts"
+
+log = logging.getLogger("kit.client")
+
+
+class AttemptLayer:
+    """Notes the attempt, bounds its time, and tells the server how many came before it."""
+
+    name = "attempt"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        now = self._clock.now
+        per_try = method.policy.per_try_timeout
+        most = method.policy.retry.max_attempts
+        stays_open = method.shape.streams_responses
+
+        async def handle(call: Call) -> Outcome:
+            started = now()
+            before = len(call.attempts)
+            endpoint = call.endpoint.address if call.endpoint is not None else ""
+            allowed = attempt_timeout(started, call.expires_at, per_try)
+            tried = Attempted(before + 1, endpoint, call.delay, started, allowed)
+            call.attempts.append(tried)
+            if before:
+                call.sent_metadata = list(call.metadata or ())
+                seen = sum(earlier.sent for earlier in call.attempts) - 1
+                if seen:
+                    call.sent_metadata.append((PREVIOUS_ATTEMPTS_KEY, str(seen)))
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s: attempt %d/%d%s", method.path, before + 1, most, f" to {endpoint}" if endpoint else "")
+            outcome = await inner(call)
+            error = outcome.error
+            if error is not None:
+                tried.settle(error.code(), error.details() or "", now())
+            elif not stays_open:
+                tried.settle(grpc.StatusCode.OK, "", now())
+            return outcome
+
+        return handle
+
+
+class TraceAttemptLayer:
+    """One span for each attempt, under the call's; its context is what the server continues."""
+
+    name = "trace attempt"
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            return inner(call) if call.span is tracing.OFF else traced(call)
+
+        async def traced(call: Call) -> Outcome:
+            tried = call.attempts[-1]
+            delay = tried.delay if tried.number > 1 else None
+            span = tracing.attempt_span(call.span, method.path, tried.number, tried.endpoint, delay=delay)
+            if call.sent_metadata is None:
+                call.sent_metadata = list(call.metadata or ())
+            tracing.inject(span, call.sent_metadata)
+            code, details = CANCELLED
+            stays_open = False
+            try:
+                outcome = await inner(call)
+                if outcome.error is not None:
+                    code, details = outcome.error.code(), outcome.error.details() or ""
+                elif method.shape.streams_responses:
+                    stays_open = True
+                    call.at_end.append(lambda code, details: tracing.end_span(span, code, details))
+                else:
+                    code, details = grpc.StatusCode.OK, ""
+                return outcome
+            finally:
+                if not stays_open:
+                    tracing.end_span(span, code, details)
+
+        return handle

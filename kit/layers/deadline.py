@@ -1,0 +1,41 @@
+"""The call's deadline: the earliest of what was handed on, what the code names and what the policy allows.
+
+A call whose time is already over is refused here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from kit.clock import Clock
+from kit.errors import DeadlineExpired
+from kit.pipeline import Call, Handler, Method, Outcome
+from kit.resilience.deadline import call_expiry
+from kit.resilience.retry import StopReason
+
+__all__ = ["DeadlineLayer"]
+
+
+class DeadlineLayer:
+    """Sets `Call.expires_at`; attempts are given what is left of it."""
+
+    name = "deadline"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        allowed = method.policy.timeout
+        clock_now = self._clock.now
+
+        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            now = clock_now()
+            call.expires_at = call_expiry(now, call.expires_at, allowed, call.timeout)
+            return refused(call) if call.expires_at <= now else inner(call)
+
+        async def refused(call: Call) -> Outcome:
+            call.stop = StopReason.DEADLINE
+            return Outcome(error=DeadlineExpired("the deadline had passed before the call was made; nothing was sent"))
+
+        return handle

@@ -1,0 +1,113 @@
+"""The outermost layer: what callers see when a call failed, and the report of what happened.
+
+A failure leaves here as `CallFailed` (sent, and failed there) or `CallRefused` (refused here), with the report
+attached. A report is put together only where a call failed or somebody collects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import grpc.aio
+
+from kit.call import Attempt, CallReport
+from kit.clock import Clock
+from kit.errors import CallFailed, CallRefused
+from kit.pipeline import CANCELLED, Call, Handler, Method, Outcome
+from kit.resilience.retry import StopReason
+
+__all__ = ["ReportLayer", "as_call_error", "report_of"]
+
+_OK = grpc.StatusCode.OK
+
+
+def report_of(call: Call, now: float) -> CallReport:
+    """What has happened to the call up to now."""
+    attempts = tuple(
+        Attempt(
+            number=tried.number,
+            endpoint=tried.endpoint,
+            delay=tried.delay,
+            started_after=tried.started - call.started,
+            duration=(tried.ended if tried.code is not None else now) - tried.started,
+            code=tried.code,
+            details=tried.details,
+        )
+        for tried in call.attempts
+    )
+    return CallReport(
+        method=call.method.path,
+        target=call.method.target,
+        attempts=attempts,
+        code=call.code,
+        details=call.details,
+        duration=(call.ended if call.code is not None else now) - call.started,
+        stop_reason=call.stop.name if call.stop is not None else "",
+    )
+
+
+def as_call_error(error: grpc.aio.AioRpcError, report: CallReport) -> grpc.aio.AioRpcError:
+    """The same failure as an error of the kit, with the report."""
+    if isinstance(error, (CallFailed, CallRefused)):
+        error.report = report
+        return error
+    failed = CallFailed(
+        error.code(),
+        error.details() or "",
+        report=report,
+        initial_metadata=error.initial_metadata(),
+        trailing_metadata=error.trailing_metadata(),
+        debug_error_string=error.debug_error_string(),
+    )
+    failed.__cause__ = error
+    return failed
+
+
+class ReportLayer:
+    """Notes the end of a call, turns its failure into an error with a report, and hands reports to collectors."""
+
+    name = "report"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        now = self._clock.now
+
+        def settle(call: Call, code: grpc.StatusCode, details: str, stop: StopReason) -> None:
+            if call.code is not None:
+                return
+            call.ended, call.code, call.details = now(), code, details
+            if call.stop is None:
+                call.stop = stop
+            if call.attempts:
+                call.attempts[-1].settle(code, details, call.ended)
+            for seen in call.collectors:
+                seen.append(report_of(call, call.ended))
+
+        async def handle(call: Call) -> Outcome:
+            call.started = now()
+            try:
+                outcome = await inner(call)
+            except asyncio.CancelledError:
+                settle(call, *CANCELLED, StopReason.CANCELLED)
+                raise
+            error = outcome.error
+            if error is not None:
+                settle(call, error.code(), error.details() or "", StopReason.OFF)
+                outcome.error = as_call_error(error, report_of(call, call.ended))
+            elif method.shape.streams_responses:
+                call.at_end.append(lambda code, details: settle(call, code, details, _reason(code)))
+            else:
+                settle(call, _OK, "", StopReason.OK)
+            return outcome
+
+        return handle
+
+
+def _reason(code: grpc.StatusCode) -> StopReason:
+    """Why an open stream got no further attempt."""
+    if code is _OK:
+        return StopReason.OK
+    return StopReason.CANCELLED if code is grpc.StatusCode.CANCELLED else StopReason.COMMITTED

@@ -1,0 +1,100 @@
+"""Further attempts, as `kit.resilience.retry` decides. Whoever awaits the call drives them; there is no task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import grpc
+import grpc.aio
+
+from kit.clock import Clock
+from kit.errors import CallRefused
+from kit.pipeline import Call, Handler, Method, Outcome
+from kit.resilience.retry import Retry, StopReason
+
+__all__ = ["PUSHBACK_KEY", "RetryLayer"]
+
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+#: An attempt that ended this close (seconds) to its own time's end was ended by it, and not by the server.
+_SLACK = 0.005
+
+log = logging.getLogger("kit.client")
+
+
+class RetryLayer:
+    """Tries again. `random` gives numbers from [0, 1)."""
+
+    name = "retry"
+
+    def __init__(self, clock: Clock, random: Callable[[], float]) -> None:
+        self._clock = clock
+        self._random = random
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        if not method.may_retry:
+            return inner
+        rules = method.policy.retry
+        if rules.replay_safe and not method.may_replay:
+            rules = type(rules)(
+                max_attempts=rules.max_attempts,
+                backoff=rules.backoff,
+                retryable=rules.retryable,
+                replay_safe=False,
+            )
+        clock, random = self._clock, self._random
+
+        async def handle(call: Call) -> Outcome:
+            outcome = await inner(call)
+            if outcome.error is None:
+                return outcome
+            retry = Retry(rules)
+            while True:
+                error = outcome.error
+                now = clock.now()
+                if isinstance(error, CallRefused) and not outcome.unsent:
+                    call.stop = StopReason.NO_ENDPOINT
+                    return outcome
+                remaining = call.expires_at - now
+                decision = retry.failed(
+                    error.code().value[0],
+                    u=random(),
+                    remaining=remaining if remaining > _SLACK else 0.0,
+                    committed=bool(error.initial_metadata()),
+                    unsent=outcome.unsent,
+                    timed_out=_own_time_was_up(call, error, now),
+                    pushback=_pushback(error),
+                )
+                if decision.delay is None:
+                    call.stop = decision.stop
+                    return outcome
+                log.debug(
+                    "%s: attempt %d/%d failed with %s, the next in %.0f ms",
+                    method.path,
+                    retry.attempts,
+                    rules.max_attempts,
+                    error.code().name,
+                    decision.delay * 1000,
+                )
+                await clock.sleep(decision.delay)
+                call.delay = decision.delay
+                outcome = await inner(call)
+                if outcome.error is None:
+                    return outcome
+
+        return handle
+
+
+def _own_time_was_up(call: Call, error: grpc.aio.AioRpcError, now: float) -> bool:
+    """Whether the attempt ended because of the per-try timeout, while the call as a whole has time left."""
+    if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED or not call.attempts:
+        return False
+    tried = call.attempts[-1]
+    return now - tried.started >= tried.timeout - _SLACK and now < call.expires_at - _SLACK
+
+
+def _pushback(error: grpc.aio.AioRpcError) -> str | bytes | None:
+    for key, value in error.trailing_metadata() or ():
+        if key == PUSHBACK_KEY:
+            return value
+    return None

@@ -1,0 +1,254 @@
+"""How a call travels on the client side: handlers, the layers around them, and the pipeline that they make.
+
+A `Handler` takes a call and gives its outcome. A `Layer` wraps one handler, knows no neighbour, and decides once for
+each method, when the stub is made, whether it has anything to do there: `wrap` returns the inner handler itself where it
+has not. The first layer listed is the outermost.
+
+A handler never raises because a call failed: failure is an outcome. It raises `asyncio.CancelledError` when the caller
+gave up, and passes on what is no affair of the call at all (a request that cannot be serialised, a channel that is
+closed). For an answer that is a stream the outcome says that the stream is open; what a layer wants to do at its end it
+adds to `Call.at_end`.
+
+Handlers are stepped by hand up to their first wait (see `kit.client.calls`), so they must not use what belongs to the
+running task: no `asyncio.timeout`, no `asyncio.current_task`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+import grpc.aio
+
+from kit.call import CallReport, collect, expires_at
+from kit.observe import tracing
+from kit.policy import Resolved
+from kit.resilience.retry import StopReason
+
+#: The status of a call whose caller gave up, in the words of grpc.aio.
+CANCELLED = (grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
+
+__all__ = ["CANCELLED", "Attempted", "Call", "Handler", "Layer", "Method", "Outcome", "Pipeline", "Shape"]
+
+
+class Shape(enum.Enum):
+    """Which sides of an RPC are streams."""
+
+    UNARY_UNARY = "unary_unary"
+    UNARY_STREAM = "unary_stream"
+    STREAM_UNARY = "stream_unary"
+    STREAM_STREAM = "stream_stream"
+
+    @property
+    def streams_requests(self) -> bool:
+        """Whether the client sends a stream."""
+        return self in (Shape.STREAM_UNARY, Shape.STREAM_STREAM)
+
+    @property
+    def streams_responses(self) -> bool:
+        """Whether the server sends a stream."""
+        return self in (Shape.UNARY_STREAM, Shape.STREAM_STREAM)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Method:
+    """What is known of a method when its stub is made."""
+
+    #: "/package.Service/Method"
+    path: str
+    shape: Shape
+    policy: Resolved
+    #: What the channel was opened to; "" on a stock channel.
+    target: str
+    #: How messages become bytes and back, and whether the method is registered with the channel; a stub says it.
+    request_serializer: Any = None
+    response_deserializer: Any = None
+    registered: bool = False
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether a second attempt is possible at all."""
+        return self.policy.retry.max_attempts > 1
+
+    @property
+    def may_replay(self) -> bool:
+        """Whether a request that may have reached a server can be sent again.
+
+        Not where the client streams: what it has sent is gone.
+        """
+        return self.may_retry and self.policy.retry.replay_safe and not self.shape.streams_requests
+
+
+class Attempted:
+    """One attempt, as it is noted while it runs."""
+
+    __slots__ = ("code", "delay", "details", "ended", "endpoint", "number", "sent", "started", "timeout")
+
+    def __init__(
+        self, number: int, endpoint: str, delay: float, started: float, timeout: float, *, sent: bool = True
+    ) -> None:
+        #: False where it provably never left.
+        self.sent = sent
+        self.number = number
+        self.endpoint = endpoint
+        self.delay = delay
+        self.started = started
+        #: Seconds that it was given; infinite for no limit.
+        self.timeout = timeout
+        self.ended = 0.0
+        self.code: grpc.StatusCode | None = None
+        self.details = ""
+
+    def settle(self, code: grpc.StatusCode, details: str, now: float) -> None:
+        """Notes how it ended; a second time changes nothing."""
+        if self.code is None:
+            self.code, self.details, self.ended = code, details, now
+
+
+class Call:
+    """One call on its way: what was asked for, and what has been noted about it so far."""
+
+    __slots__ = (
+        "at_end",
+        "attempts",
+        "code",
+        "collectors",
+        "compression",
+        "credentials",
+        "delay",
+        "details",
+        "ended",
+        "endpoint",
+        "expires_at",
+        "inner",
+        "metadata",
+        "method",
+        "request",
+        "send",
+        "sent_metadata",
+        "span",
+        "started",
+        "stop",
+        "timeout",
+        "wait_for_ready",
+        "waiter",
+    )
+
+    def __init__(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+        send: Any = None,
+    ) -> None:
+        self.method = method
+        #: The message, or the iterator of messages (None: they will be written).
+        self.request = request
+        #: Seconds that the code named.
+        self.timeout = timeout
+        #: The caller's metadata: a sequence of pairs or None.
+        self.metadata = metadata
+        self.credentials = credentials
+        self.wait_for_ready = wait_for_ready
+        self.compression = compression
+        #: What makes grpc's call, where no endpoint does: the continuation of a stock channel.
+        self.send = send
+        #: An instant; the deadline layer narrows it.
+        self.expires_at = expires_at()
+        self.collectors: tuple[list[CallReport], ...] = collect()
+        #: The span of the whole call.
+        self.span = tracing.OFF
+        self.attempts: list[Attempted] = []
+        #: Seconds waited before the attempt to come.
+        self.delay = 0.0
+        #: Where the attempt goes; what it is is the transport's affair.
+        self.endpoint: Any = None
+        #: The metadata of the attempt; None where it is the caller's, unchanged.
+        self.sent_metadata: list[tuple[str, str | bytes]] | None = None
+        #: grpc's own call of the attempt that runs, or ran last.
+        self.inner: Any = None
+        #: Set when there is one, for who waits for it before that.
+        self.waiter: asyncio.Event | None = None
+        self.started = 0.0
+        self.ended = 0.0
+        #: None while it is running.
+        self.code: grpc.StatusCode | None = None
+        self.details = ""
+        self.stop: StopReason | None = None
+        #: Called with the status and its text when a stream that was opened has ended.
+        self.at_end: list[Callable[[grpc.StatusCode, str], None]] = []
+
+    def sent(self, inner: Any) -> None:
+        """Notes grpc's own call of a new attempt."""
+        self.inner = inner
+        if self.waiter is not None:
+            self.waiter.set()
+
+
+class Outcome:
+    """How a call or an attempt came out.
+
+    `error` None means success: `response` is then the message, or, for an answer that is a stream, the first message
+    where it was waited for and `NOTHING` where not.
+    """
+
+    __slots__ = ("error", "response", "unsent")
+
+    NOTHING: Any = object()
+
+    def __init__(
+        self, response: Any = NOTHING, error: grpc.aio.AioRpcError | None = None, unsent: bool = False
+    ) -> None:
+        self.response = response
+        self.error = error
+        #: It provably never left: no ready connection was picked.
+        self.unsent = unsent
+
+
+Handler: TypeAlias = Callable[[Call], Coroutine[Any, Any, Outcome]]
+
+
+class Layer(Protocol):
+    """One concern around a handler."""
+
+    @property
+    def name(self) -> str:
+        """What `Pipeline.describe` says."""
+        ...
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        """The handler for this method; `inner` itself where there is nothing to do."""
+        ...
+
+
+class Pipeline:
+    """Layers in order, the outermost first."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = tuple(layers)
+
+    def handler(self, method: Method, transport: Handler) -> Handler:
+        """The chain for one method, ending at `transport`. Build it once."""
+        handler = transport
+        for layer in reversed(self._layers):
+            handler = layer.wrap(method, handler)
+        return handler
+
+    def describe(self, method: Method | None = None) -> list[str]:
+        """The names of the layers, outermost first; with a method, only of those that act on it."""
+        if method is None:
+            return [layer.name for layer in self._layers]
+        return [layer.name for layer in self._layers if layer.wrap(method, _nowhere) is not _nowhere]
+
+
+async def _nowhere(_call: Call) -> Outcome:
+    raise NotImplementedError

@@ -1,0 +1,27 @@
+"""Policy: what is declared about the calls of a method, and what follows from it.
+
+`model` has the dataclasses, `leaves` takes them apart field by field, `from_proto` reads descriptors, `overlay` reads
+TOML, `presets` has the defaults, `resolve` puts all of it together. The machines that work by a policy are in
+`kit.resilience`, the layers that enforce it in `kit.layers`.
+"""
+
+from kit.policy.model import DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy
+from kit.policy.resolve import Overrides, PolicySource, Resolved, overrides_from, policy_for, worst_case_seconds
+from kit.resilience.backoff import Jitter
+from kit.resilience.retry import RetryPolicy
+
+__all__ = [
+    "DownstreamCall",
+    "IdempotencyLevel",
+    "Jitter",
+    "MethodPolicy",
+    "Overrides",
+    "PolicySource",
+    "Preset",
+    "RatePolicy",
+    "Resolved",
+    "RetryPolicy",
+    "overrides_from",
+    "policy_for",
+    "worst_case_seconds",
+]

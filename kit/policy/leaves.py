@@ -1,0 +1,82 @@
+"""A policy as a flat table of its leaves: dotted field name to value.
+
+Policies are merged leaf by leaf, so this is the form in which they are read, merged and explained. Only leaves that
+something enforces exist; naming any other is an error wherever it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeAlias
+
+from kit.errors import PolicyError
+from kit.policy.model import MethodPolicy, RatePolicy
+from kit.resilience.retry import MAX_ATTEMPTS, RetryPolicy
+
+__all__ = ["ENFORCED", "Leaves", "check", "merge", "split"]
+
+Leaves: TypeAlias = dict[str, Any]
+
+#: The leaves that a layer, the gateway (rate.cost) or `kit check` (downstream) works by.
+ENFORCED = frozenset(
+    {
+        "preset",
+        "timeout",
+        "per_try_timeout",
+        "retry.max_attempts",
+        "retry.initial_backoff",
+        "retry.max_backoff",
+        "retry.backoff_multiplier",
+        "retry.retryable_status_codes",
+        "retry.jitter",
+        "rate.cost",
+        "downstream",
+        "idempotency_level",
+    }
+)
+
+
+def split(policy: MethodPolicy) -> Leaves:
+    """The leaves that are set."""
+    found: Leaves = {}
+    for field in fields(policy):
+        value = getattr(policy, field.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            for inner in fields(value):
+                leaf = getattr(value, inner.name)
+                if leaf is not None:
+                    found[f"{field.name}.{inner.name}"] = leaf
+        elif value is not None:
+            found[field.name] = value
+    return found
+
+
+def merge(leaves: Mapping[str, Any]) -> MethodPolicy:
+    """The policy that has these leaves."""
+    plain = {name: value for name, value in leaves.items() if "." not in name}
+
+    def below(prefix: str) -> dict[str, Any]:
+        return {name.removeprefix(prefix): value for name, value in leaves.items() if name.startswith(prefix)}
+
+    return MethodPolicy(**plain, retry=RetryPolicy(**below("retry.")), rate=RatePolicy(**below("rate.")))
+
+
+def check(method: str, leaves: Mapping[str, Any]) -> None:
+    """Refuses values that cannot be meant. Raises PolicyError, naming the method, the field and the reason."""
+    for name, value in leaves.items():
+        if name not in ENFORCED:
+            raise PolicyError(method, name, "no layer enforces this; remove it")
+        if name in ("timeout", "per_try_timeout") and not value > 0:
+            raise PolicyError(method, name, f"must be longer than 0 seconds, not {value}")
+        if name in ("retry.initial_backoff", "retry.max_backoff") and not 0 <= value < float("inf"):
+            raise PolicyError(method, name, f"must be a time of 0 or more seconds, not {value}")
+        if name == "retry.backoff_multiplier" and not 1 <= value < float("inf"):
+            raise PolicyError(method, name, f"must be at least 1, not {value}")
+        if name == "retry.max_attempts" and not 1 <= value <= MAX_ATTEMPTS:
+            raise PolicyError(method, name, f"must be 1 to {MAX_ATTEMPTS}, the first attempt included, not {value}")
+        if name == "rate.cost" and value < 0:
+            raise PolicyError(method, name, f"must be 0 or more, not {value}")
+    initial, cap = leaves.get("retry.initial_backoff"), leaves.get("retry.max_backoff")
+    if initial is not None and cap is not None and initial > cap:
+        raise PolicyError(method, "retry.initial_backoff", f"{initial} s is more than max_backoff, {cap} s")

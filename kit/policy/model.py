@@ -1,0 +1,68 @@
+"""The dataclasses in which a policy is written down.
+
+A field that is None is unset and inherits; times are seconds, and `math.inf` says that there is no limit.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from kit.resilience.retry import RetryPolicy
+
+__all__ = ["DownstreamCall", "IdempotencyLevel", "MethodPolicy", "Preset", "RatePolicy"]
+
+
+class Preset(enum.Enum):
+    """A named set of defaults. The values are those of kitapi.v1.Preset."""
+
+    DEVELOPMENT = 1
+    PRODUCTION = 2
+    CRITICAL = 3
+
+
+class IdempotencyLevel(enum.Enum):
+    """google.protobuf.MethodOptions.IdempotencyLevel: whether a method may be executed twice."""
+
+    UNKNOWN = 0
+    NO_SIDE_EFFECTS = 1
+    IDEMPOTENT = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RatePolicy:
+    """What a call weighs against a rate limit."""
+
+    #: Tokens that a call costs at the gateway; 0 is free.
+    cost: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownstreamCall:
+    """One call that a handler makes; read by `kit check`."""
+
+    #: "package.Service/Method"
+    method: str
+    #: How many times, one after the other.
+    times: int = 1
+    #: Made beside the other parallel ones: only the longest of them counts.
+    parallel: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodPolicy:
+    """Everything that can be said about the calls of one method; the fields are those of kitapi.v1.MethodPolicy.
+
+    `idempotency_level` is what the .proto says by its option of that name; set it here for a method whose descriptor is
+    not known to the process.
+    """
+
+    preset: Preset | None = None
+    #: Time that the whole call may take.
+    timeout: float | None = None
+    #: Time that a single attempt may take.
+    per_try_timeout: float | None = None
+    retry: RetryPolicy | None = None
+    rate: RatePolicy | None = None
+    downstream: tuple[DownstreamCall, ...] | None = None
+    idempotency_level: IdempotencyLevel | None = None

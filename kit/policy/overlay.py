@@ -1,0 +1,129 @@
+"""Policy from a TOML file.
+
+    ["/loganalyzer.search.v1.SearchService/Search"]
+    timeout = "2s"                                  # or a number of seconds
+    retry = { max_attempts = 4, initial_backoff = "50ms", retryable_status_codes = ["UNAVAILABLE", "ABORTED"] }
+
+    ["/loganalyzer.search.v1.SearchService/*"]      # every method of a service
+    preset = "production"
+
+    ["*"]                                           # every method there is
+    per_try_timeout = 10
+
+Field names are those of kitapi.v1.MethodPolicy, and `idempotency_level` for methods without a descriptor. The nearest
+table wins, leaf by leaf.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.rpc import code_pb2
+
+from kit.errors import PolicyError
+from kit.policy.leaves import ENFORCED, Leaves, check
+from kit.policy.model import DownstreamCall, IdempotencyLevel, Preset
+from kit.resilience.backoff import Jitter
+
+__all__ = ["is_key", "load"]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_KEY = re.compile(r"\*|/[\w.]+/(?:\*|\w+)")
+_ENUMS = {"preset": Preset, "retry.jitter": Jitter, "idempotency_level": IdempotencyLevel}
+
+
+def is_key(key: str) -> bool:
+    """Whether it names methods: "/package.Service/Method", "/package.Service/*" or "*"."""
+    return _KEY.fullmatch(key) is not None
+
+
+def load(path: str | Path) -> Mapping[str, Leaves]:
+    """The tables of the file, each by its key. Raises PolicyError for a file that is missing or wrong."""
+    file = Path(path)
+    try:
+        stamp = file.stat()
+        return _load(file, stamp.st_mtime_ns, stamp.st_size)
+    except OSError as error:
+        raise PolicyError("", "", f"{file}: {error.strerror or error}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _load(file: Path, _mtime: int, _size: int) -> Mapping[str, Leaves]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError("", "", f"{file}: not a TOML file: {error}") from error
+    found: dict[str, Leaves] = {}
+    for key, table in tables.items():
+        if not is_key(key) or not isinstance(table, dict):
+            raise PolicyError(key, "", f'{file}: a table ["/package.Service/Method"], ["/package.Service/*"] or ["*"]')
+        found[key] = _leaves(key, table)
+        check(key, found[key])
+    return found
+
+
+def _leaves(key: str, table: Mapping[str, Any], prefix: str = "") -> Leaves:
+    found: Leaves = {}
+    for field, value in table.items():
+        name = prefix + field
+        if name in ENFORCED:
+            found[name] = _value(key, name, value)
+        elif isinstance(value, dict) and any(leaf.startswith(f"{name}.") for leaf in ENFORCED):
+            found |= _leaves(key, value, f"{name}.")
+        else:
+            raise PolicyError(key, name, "no layer enforces this, or it is misspelt")
+    return found
+
+
+def _value(key: str, name: str, value: Any) -> Any:
+    if name in _ENUMS:
+        return _member(key, name, value)
+    if name == "downstream":
+        try:
+            return tuple(DownstreamCall(**call) for call in value)
+        except TypeError as error:
+            raise PolicyError(key, name, "a list of { method, times, parallel }") from error
+    if name == "retry.retryable_status_codes":
+        if not isinstance(value, list):
+            raise PolicyError(key, name, "a list of names of status codes")
+        return frozenset(_code(key, name, code) for code in value)
+    if name.endswith(("timeout", "backoff")):
+        return _seconds(key, name, value)
+    wanted: type | tuple[type, ...] = (int, float) if name == "retry.backoff_multiplier" else int
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise PolicyError(key, name, f"must be a number, not {value!r}")
+    return value
+
+
+def _member(key: str, name: str, value: Any) -> Any:
+    kind = _ENUMS[name]
+    try:
+        return kind[str(value).upper()]
+    except KeyError as error:
+        names = ", ".join(member.name.lower() for member in kind)
+        raise PolicyError(key, name, f"one of {names}, not {value!r}") from error
+
+
+def _code(key: str, name: str, value: Any) -> int:
+    try:
+        number = code_pb2.Code.Value(str(value).upper())
+    except ValueError as error:
+        raise PolicyError(key, name, f"{value!r} is not a status code") from error
+    if number == 0:
+        raise PolicyError(key, name, "OK is not a failure")
+    return int(number)
+
+
+def _seconds(key: str, name: str, value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise PolicyError(key, name, f'a number of seconds, or a time such as "500ms" or "2s", not {value!r}')
+    return float(found[1]) * _UNITS[found[2]]

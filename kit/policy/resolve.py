@@ -1,0 +1,171 @@
+"""The policy that holds for a method, and where each value of it comes from.
+
+Later ones win, leaf by leaf: the kit's defaults, which a preset replaces; the .proto's service, then its method; the
+TOML file that KIT_POLICY names; KIT_PRESET; the code's own argument. Inside one source the nearest key wins: "*", then
+"/package.Service/*", then "/package.Service/Method".
+
+A method may be executed twice only where it is declared NO_SIDE_EFFECTS or IDEMPOTENT. Retries that such a method is
+given by name are refused; retries that it merely inherits, from its service or a preset, are narrowed to attempts that
+provably never reached a server.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from kit.errors import PolicyError
+from kit.policy import from_proto, overlay
+from kit.policy.leaves import Leaves, check, merge, split
+from kit.policy.model import IdempotencyLevel, MethodPolicy, Preset
+from kit.policy.presets import DEFAULTS, PRESETS
+from kit.resilience.backoff import Backoff, Jitter, nth_delay
+from kit.resilience.retry import RetryRules
+
+__all__ = ["Overrides", "PolicySource", "Resolved", "overrides_from", "policy_for", "worst_case_seconds"]
+
+#: What `policy=` takes: nothing, a policy for every method, policies by key, or the path of a TOML file.
+PolicySource: TypeAlias = MethodPolicy | Mapping[str, MethodPolicy] | str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """A policy source that has been read and checked: leaves by key."""
+
+    tables: Mapping[str, Leaves]
+
+
+_ATTEMPTS = "retry.max_attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The effective policy of one method. No leaf of `policy` is unset but, where there is none, the preset."""
+
+    #: "/package.Service/Method"
+    method: str
+    policy: MethodPolicy
+    #: Dotted leaf to the words for where its value comes from.
+    origins: Mapping[str, str]
+    #: Seconds; infinite for no limit.
+    timeout: float
+    per_try_timeout: float
+    retry: RetryRules
+    #: Whether the process knows the method's descriptor.
+    known: bool
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether only attempts that never reached a server are made again, though the policy names more."""
+        return self.retry.max_attempts > 1 and not self.retry.replay_safe
+
+
+def overrides_from(source: PolicySource) -> Overrides:
+    """Reads and checks a `policy=` argument. Raises PolicyError."""
+    if source is None:
+        return Overrides({})
+    if isinstance(source, MethodPolicy):
+        source = {"*": source}
+    if not isinstance(source, Mapping):
+        return Overrides(overlay.load(Path(source)))
+    found: dict[str, Leaves] = {}
+    for key, policy in source.items():
+        if not overlay.is_key(key):
+            raise PolicyError(key, "", 'a key is "/package.Service/Method", "/package.Service/*" or "*"')
+        found[key] = split(policy)
+        check(key, found[key])
+    return Overrides(found)
+
+
+def policy_for(method: str, overrides: PolicySource | Overrides = None) -> Resolved:
+    """The effective policy of "/package.Service/Method"; a method that nothing is known of gets the defaults.
+
+    Raises PolicyError for a policy that contradicts itself, is unsafe or sets what nothing enforces.
+    """
+    if not method.startswith("/"):
+        method = f"/{method}"
+    given = overrides if isinstance(overrides, Overrides) else overrides_from(overrides)
+    descriptor = from_proto.find_method(method)
+    sources: list[tuple[str, Leaves, bool]] = []
+    if descriptor is not None:
+        level: Leaves = {"idempotency_level": from_proto.idempotency_level(descriptor)}
+        sources += [
+            (".proto, service option", from_proto.service_leaves(descriptor), False),
+            (".proto, idempotency_level", level, False),
+            (".proto, method option", from_proto.method_leaves(descriptor), True),
+        ]
+    path = os.environ.get("KIT_POLICY")
+    if path:
+        sources += _keyed(f"KIT_POLICY {path}", overlay.load(path), method)
+    preset = os.environ.get("KIT_PRESET")
+    if preset:
+        sources.append(("KIT_PRESET", {"preset": _preset(preset)}, False))
+    sources += _keyed("code", given.tables, method)
+    return _merged(method, sources, known=descriptor is not None)
+
+
+def _keyed(origin: str, tables: Mapping[str, Leaves], method: str) -> list[tuple[str, Leaves, bool]]:
+    service = f"{method.rpartition('/')[0]}/*"
+    return [(f'{origin}, "{key}"', tables[key], key == method) for key in ("*", service, method) if key in tables]
+
+
+def _preset(name: str) -> Preset:
+    try:
+        return Preset[name.upper()]
+    except KeyError as error:
+        names = ", ".join(preset.name.lower() for preset in Preset)
+        raise PolicyError("", "preset", f"KIT_PRESET must be one of {names}, not {name!r}") from error
+
+
+def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool) -> Resolved:
+    leaves: Leaves = {}
+    origins: dict[str, str] = {}
+    by_name = False
+    for origin, found, names_method in sources:
+        check(method, found)
+        for name, value in found.items():
+            leaves[name], origins[name] = value, origin
+            if name == _ATTEMPTS:
+                by_name = names_method
+    preset = leaves.get("preset")
+    usual = [] if preset is None else [(f"preset {preset.name}", PRESETS[preset])]
+    for origin, defaults in (*usual, ("kit default", DEFAULTS)):
+        for name in defaults.keys() - leaves.keys():
+            leaves[name], origins[name] = defaults[name], origin
+    safe = leaves["idempotency_level"] is not IdempotencyLevel.UNKNOWN
+    if by_name and not safe and leaves[_ATTEMPTS] > 1:
+        hint = "declare idempotency_level in the .proto" if known else "say MethodPolicy(idempotency_level=...)"
+        raise PolicyError(
+            method, _ATTEMPTS, f"the method is not declared safe to execute twice; {hint}, or set max_attempts to 1"
+        )
+    policy = merge(leaves)
+    assert policy.retry is not None
+    return Resolved(
+        method=method,
+        policy=policy,
+        origins=origins,
+        timeout=leaves["timeout"],
+        per_try_timeout=leaves["per_try_timeout"],
+        retry=RetryRules.of(policy.retry, replay_safe=safe),
+        known=known,
+    )
+
+
+def worst_case_seconds(resolved: Resolved) -> float:
+    """The longest that a call can take: every attempt runs out of its time, with the backoffs between them.
+
+    Jitter is left out; the call's own timeout bounds it. Infinite where neither a timeout nor a per-try timeout is set.
+    """
+    rules = resolved.retry
+    steady = Backoff(
+        initial=rules.backoff.initial,
+        multiplier=rules.backoff.multiplier,
+        maximum=rules.backoff.maximum,
+        jitter=Jitter.NONE,
+    )
+    waits = math.fsum(nth_delay(steady, retry, 0.0) for retry in range(1, rules.max_attempts))
+    return min(resolved.timeout, rules.max_attempts * resolved.per_try_timeout + waits)

@@ -1,0 +1,119 @@
+"""A call as the server's layers see it, and how grpc's method handlers become one of ours and back.
+
+A `Handler` takes a `ServerCall` to its end and returns the response, or None where responses are streamed: those it
+writes to the context itself. So the four shapes and the two styles of streaming handlers (generators and
+`context.write`) are one kind of thing to a `Layer`, which is a function from handler to handler.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+
+from kit.errors import InvalidArgument
+
+
+@dataclass(slots=True)
+class ServerCall:
+    """A call that is served. `code` and `details` are its outcome, known to a layer when the inner one has ended."""
+
+    #: "/package.Service/Method"
+    method: str
+    #: The message, or an async iterator of messages.
+    request: Any
+    context: grpc.aio.ServicerContext[Any, Any]
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    details: str = ""
+
+
+Handler: TypeAlias = Callable[[ServerCall], Awaitable[Any]]
+Layer: TypeAlias = Callable[[Handler], Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands for a request message that could not be parsed."""
+
+    reason: str
+
+
+def compose(layers: Iterable[Layer], handler: Handler) -> Handler:
+    """Wraps `handler` in `layers`; the first is the outermost."""
+    for layer in reversed(list(layers)):
+        handler = layer(handler)
+    return handler
+
+
+def is_async(rpc: grpc.RpcMethodHandler[Any, Any]) -> bool:
+    """Whether grpc.aio runs the method on the event loop; any other runs in a thread, with another kind of context."""
+    function = _function(rpc)
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def handler_of(rpc: grpc.RpcMethodHandler[Any, Any]) -> Handler:
+    """The user's code behind `rpc` as the innermost handler."""
+    function: Any = _function(rpc)
+
+    async def coroutine(call: ServerCall) -> Any:
+        return await function(call.request, call.context)
+
+    async def generator(call: ServerCall) -> None:
+        # Closed here, so that its `finally` has run when the call has ended, however it ended.
+        async with aclosing(function(call.request, call.context)) as responses:
+            async for response in responses:
+                await call.context.write(response)
+
+    return generator if inspect.isasyncgenfunction(function) else coroutine
+
+
+def wrap(rpc: grpc.RpcMethodHandler[Any, Any], method: str, layers: Iterable[Layer]) -> grpc.RpcMethodHandler[Any, Any]:
+    """The same method with `layers` around it."""
+    handler = compose(layers, _refuse_undecodable(handler_of(rpc)))
+
+    async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        return await handler(ServerCall(method, request, context))
+
+    make: Any
+    if rpc.request_streaming:
+        make = grpc.stream_stream_rpc_method_handler if rpc.response_streaming else grpc.stream_unary_rpc_method_handler
+        parse = rpc.request_deserializer
+    else:
+        make = grpc.unary_stream_rpc_method_handler if rpc.response_streaming else grpc.unary_unary_rpc_method_handler
+        parse = _guarded(rpc.request_deserializer)
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(serve, parse, rpc.response_serializer)
+    return wrapped
+
+
+def _function(rpc: grpc.RpcMethodHandler[Any, Any]) -> object:
+    if rpc.request_streaming:
+        return rpc.stream_stream if rpc.response_streaming else rpc.stream_unary
+    return rpc.unary_stream if rpc.response_streaming else rpc.unary_unary
+
+
+def _guarded(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Raises nothing: grpc sends a client the text of a parser's exception before any interceptor sees the call."""
+    if parse is None:
+        return None
+
+    def guarded(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message cannot be read
+            return Undecodable(str(error))
+
+    return guarded
+
+
+def _refuse_undecodable(inner: Handler) -> Handler:
+    async def handle(call: ServerCall) -> Any:
+        if isinstance(call.request, Undecodable):
+            raise InvalidArgument("the request is not a message of the type that the method takes")
+        return await inner(call)
+
+    return handle

@@ -1,0 +1,57 @@
+"""The kit's server side for a stock grpc.aio server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kit.observe import get_logger
+from kit.server._call import Layer, is_async, wrap
+from kit.server._layers import LAYERS
+
+log = get_logger("kit.server")
+#: Methods whose wrapped form is kept. Generated code has few; a catch-all handler may serve any name.
+_MAX_KEPT = 4096
+
+
+class KitServerInterceptor(grpc.aio.ServerInterceptor):
+    """Puts the layers around every method that is served. The chain is built once for each method."""
+
+    def __init__(self, layers: Iterable[Layer] = LAYERS) -> None:
+        self._layers = tuple(layers)
+        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        rpc = await continuation(handler_call_details)
+        if rpc is None:
+            return rpc
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None and known[0] is rpc:
+            return known[1]
+        wrapped = self._wrap(rpc, method)
+        if len(self._wrapped) < _MAX_KEPT:
+            self._wrapped[method] = (rpc, wrapped)
+        return wrapped
+
+    def _wrap(self, rpc: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+        if not is_async(rpc):
+            log.warning("a method that is no coroutine is served without the kit", method=method)
+            return rpc
+        return wrap(rpc, method, self._layers)
+
+
+def server_interceptors() -> list[grpc.aio.ServerInterceptor]:
+    """Interceptors for `grpc.aio.server(interceptors=...)`: tracing, errors, deadlines, for all four shapes.
+
+    List them first: what comes after them is inside them. Handlers may be coroutines, async generators or write to the
+    context. A synchronous handler is passed by unchanged, with a warning in the log.
+    """
+    return [KitServerInterceptor()]

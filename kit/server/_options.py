@@ -1,0 +1,101 @@
+"""What a server is told, by arguments, then by the environment, then by default."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.errors import ConfigurationError
+
+#: Options of grpc core. A caller's own option of the same name wins.
+CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # With it a second server on a used port starts without an error and takes half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # A client that went away without a word is noticed within 80 s.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may ping every 10 s, also between calls; grpc's own default cuts those off that ping more than once in 5 min.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerOptions:
+    """`drain_delay` and `grace` are seconds; `listen` is "host:port", port 0 for one that the system picks."""
+
+    listen: str = "127.0.0.1:0"
+    register: bool = True
+    drain_delay: float = 0.0
+    grace: float = 10.0
+    channel: tuple[tuple[str, Any], ...] = CHANNEL_OPTIONS
+
+    def __post_init__(self) -> None:
+        host, colon, port = self.listen.rpartition(":")
+        if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+            raise ConfigurationError(f'listen: "host:port" is needed, not {self.listen!r}')
+        for name in ("drain_delay", "grace"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigurationError(f"{name}: seconds are needed, 0 or more, not {value!r}")
+
+    @property
+    def host(self) -> str:
+        """Where it listens, without the port; IPv6 without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    def advertised(self, port: int) -> str:
+        """The address that others on this machine dial."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_options(
+    *,
+    listen: str | None,
+    register: bool | None,
+    drain_delay: float | None,
+    grace: float | None,
+    options: Sequence[tuple[str, Any]],
+    environ: Mapping[str, str] | None = None,
+) -> ServerOptions:
+    """Arguments that are None come from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, then from the defaults."""
+    env = os.environ if environ is None else environ
+    listen = listen or env.get("KIT_LISTEN") or ServerOptions().listen
+    own = {name for name, _ in options}
+    found = ServerOptions(
+        listen=listen,
+        drain_delay=_seconds(env, "KIT_DRAIN_DELAY", 0.0) if drain_delay is None else drain_delay,
+        grace=_seconds(env, "KIT_GRACE", 10.0) if grace is None else grace,
+        register=_switch(env, "KIT_REGISTER", _is_loopback(listen)) if register is None else register,
+        channel=(*(option for option in CHANNEL_OPTIONS if option[0] not in own), *options),
+    )
+    return found
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "")
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise ConfigurationError(f"{name}: seconds are needed, not {text!r}") from None
+
+
+def _switch(env: Mapping[str, str], name: str, default: bool) -> bool:
+    text = env.get(name, "").lower()
+    if text in ("", "1", "true", "yes", "0", "false", "no"):
+        return default if not text else text in ("1", "true", "yes")
+    raise ConfigurationError(f"{name}: 1 or 0 is needed, not {text!r}")
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

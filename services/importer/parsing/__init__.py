@@ -1,0 +1,8 @@
+"""From lines to columns: the time, the level and the record of each line.
+
+Pure: no files, no processes. A parser belongs to one source and is fed its lines in order.
+"""
+
+from services.importer.parsing.parser import Columns, LineParser
+
+__all__ = ["Columns", "LineParser"]

@@ -1,0 +1,169 @@
+"""A finished split, opened for reading: what every engine has in common, and what each must answer.
+
+Rows are numbered from 0 in a split. Hits come in one of two orders. NEWEST: later times first, and among equal times
+the greater row first, so that it is the exact reverse of OLDEST for lines that have a time. Lines without a time come
+last in both.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loganalyzer.search.v1 import query_pb2, search_pb2
+from services.search.index.frames import Frame, FrameReader
+from services.search.index.layout import SCHEMA_VERSION, read_meta
+from services.search.index.writer import NO_TIME
+from services.search.lru import LruCache
+
+__all__ = ["After", "FrameCache", "Line", "Order", "RowHit", "SplitReader", "Top"]
+
+
+class Order(enum.Enum):
+    """Order of hits by time."""
+
+    NEWEST = "timestamp desc"
+    OLDEST = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class RowHit:
+    """A matching line: its time in microseconds, or None, and its row."""
+
+    time: int | None
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where to go on: behind this time and, at the same time, behind this row in the order that is asked for.
+
+    The row need not exist: -1 or one past the end take all or nothing of the lines with that time.
+    """
+
+    time: int | None
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The first hits in order, and how many lines match in all where that came for free."""
+
+    hits: list[RowHit]
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line with what is known of it."""
+
+    row: int
+    raw: bytes
+    time: int | None
+    level: int
+    run: search_pb2.SplitSource
+    number: int
+    #: Line number of the first line of its record; None where the record began before the run.
+    record_number: int | None
+
+
+#: Unpacked frames by (folder of the split, number of the frame).
+FrameCache = LruCache[tuple[Path, int], Frame]
+
+
+class SplitReader(abc.ABC):
+    """Reads one split. Safe to use from several threads; closed when the last user has let go of it.
+
+    Opening raises OSError where the folder or a file is missing and ValueError where it is damaged or of another
+    version.
+    """
+
+    def __init__(self, folder: Path, frames: FrameCache) -> None:
+        self.folder = folder
+        self.meta = read_meta(folder)
+        if self.meta.schema_version != SCHEMA_VERSION:
+            raise ValueError(
+                f"split {folder.name} has format {self.meta.schema_version}, this program reads {SCHEMA_VERSION}"
+            )
+        self.line_count = self.meta.line_count
+        self._frames = FrameReader(folder)
+        self._cache = frames
+        ends = list(itertools.accumulate((run.line_count for run in self.meta.sources), initial=0))
+        #: Row at which each run begins.
+        self.first_rows: list[int] = ends[:-1]
+
+    @abc.abstractmethod
+    def count(self, query: query_pb2.Query) -> int:
+        """How many lines match."""
+
+    @abc.abstractmethod
+    def top(self, query: query_pb2.Query, order: Order, limit: int, after: After | None = None) -> Top:
+        """The first `limit` (at least 1) hits in `order`, behind `after`."""
+
+    @abc.abstractmethod
+    def histogram(self, query: query_pb2.Query, start: int, width: int, buckets: int) -> dict[int, dict[int, int]]:
+        """Matching lines with a time in [start, start + width * buckets), as {bucket: {level: count}}.
+
+        Times are microseconds and `start` is a multiple of `width`. Empty buckets and levels are left out.
+        """
+
+    def lines(self, rows: Sequence[int]) -> list[Line]:
+        """The lines of these rows, in the order given."""
+        return [self._line(row) for row in rows]
+
+    def frame(self, number: int) -> Frame:
+        """A frame, from memory if it was read lately."""
+        key = (self.folder, number)
+        frame = self._cache.get(key)
+        if frame is None:
+            frame = self._frames.read(number)
+            self._cache.put(key, frame)
+        return frame
+
+    def runs_named(self, text: str) -> list[tuple[int, int]]:
+        """Ranges of rows [start, end) whose source's name contains `text`; neighbours are joined."""
+        ranges: list[tuple[int, int]] = []
+        for first, run in zip(self.first_rows, self.meta.sources, strict=True):
+            if text not in run.name or run.line_count == 0:
+                continue
+            if ranges and ranges[-1][1] == first:
+                ranges[-1] = (ranges[-1][0], first + run.line_count)
+            else:
+                ranges.append((first, first + run.line_count))
+        return ranges
+
+    def _line(self, row: int) -> Line:
+        frame = self.frame(self._frames.frame_of(row))
+        at = row - frame.first_row
+        # Runs without lines begin where the next one does: the last one that begins here is the one with lines.
+        ordinal = bisect_right(self.first_rows, row) - 1
+        run, first = self.meta.sources[ordinal], self.first_rows[ordinal]
+        record = self._record_row(row, first)
+        when = frame.columns.times[at]
+        return Line(
+            row=row,
+            raw=frame.lines[at],
+            time=None if when == NO_TIME else when,
+            level=frame.columns.levels[at],
+            run=run,
+            number=run.first_line + row - first,
+            record_number=None if record is None else run.first_line + record - first,
+        )
+
+    def _record_row(self, row: int, first: int) -> int | None:
+        """Row at which the record of `row` begins, if that is not before `first`."""
+        number = self._frames.frame_of(row)
+        while True:
+            frame = self.frame(number)
+            low = max(first - frame.first_row, 0)
+            found = frame.columns.records.rfind(1, low, row - frame.first_row + 1)
+            if found >= 0:
+                return frame.first_row + found
+            if frame.first_row <= first:
+                return None
+            number, row = number - 1, frame.first_row - 1

@@ -1,0 +1,102 @@
+"""What a term is, on both sides: for lines when they are indexed and for the words of a query.
+
+A term is a maximal run of letters and digits (Unicode categories L* and N*), compared without case by simple case
+folding, as PCRE does with the flags `i` and UTF. Bytes that are not UTF-8 separate terms. The engine's own tokenizer
+differs (it takes marks such as U+0345 for letters, and folds case with multi-character mappings), so whatever is not
+ASCII is brought to a form that it cannot misread before it sees it: every other character becomes a space, every letter
+its folded self.
+
+A run of LONG or more characters is replaced by its head and a hash, LONG characters in all, so that the dictionary of
+the index stays small. No text can forge such a term: a run that long is itself replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+__all__ = ["LONG", "canonical", "fold", "normalise_blob", "runs", "terms"]
+
+#: Runs of this many characters or more are hashed.
+LONG = 128
+_HASH_BYTES = 16
+_HEAD = LONG - 2 * _HASH_BYTES
+
+_LOWER = {upper: upper + 32 for upper in range(65, 91)}
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
+# After folding, whatever is not ASCII is part of a term.
+_TERM = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
+_LONG_TERM = re.compile(_TERM.pattern[:-1] + f"{{{LONG},}}")
+
+# Every byte that may be part of a term becomes "a": a search for "aaa..." then finds long runs at the speed of memory.
+_SHAPE = bytes(97 if byte >= 0x80 or chr(byte).isalnum() else 32 for byte in range(256))
+_LONG_SHAPE = b"a" * LONG
+
+
+def _fold_char(char: str) -> str:
+    """Simple case folding of one character. Where full folding gives several, the simple one is the lower case."""
+    folded = char.casefold()
+    if len(folded) > 1:
+        folded = char.lower()
+        if len(folded) > 1:
+            return char
+    lowered = folded.lower()  # Cherokee folds to upper case; the engine would lower it again
+    return lowered if len(lowered) == 1 else folded
+
+
+class _Folding(dict[int, str]):
+    """For str.translate: a letter or digit -> its folded self, anything else -> a space."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = value = _fold_char(char) if unicodedata.category(char)[0] in "LN" else " "
+        return value
+
+
+_FOLDING = _Folding()
+
+
+def _fold_run(match: re.Match[str]) -> str:
+    return match.group().translate(_FOLDING)
+
+
+def _engine_lower(text: str) -> str:
+    """Lower case as the engine does it: character by character."""
+    return text.lower() if text.isascii() else "".join([char.lower() for char in text])
+
+
+def _shorten(match: re.Match[str]) -> str:
+    run = _engine_lower(match.group())
+    return run[:_HEAD] + hashlib.blake2b(run.encode(), digest_size=_HASH_BYTES).hexdigest()
+
+
+def fold(text: str) -> str:
+    """`text` with separators beyond ASCII as spaces and letters beyond ASCII folded; each character stays one."""
+    return text if text.isascii() else _NOT_ASCII.sub(_fold_run, text)
+
+
+def normalise_blob(blob: bytes) -> str:
+    """What the engine gets to index for the lines of `blob`, line feeds kept in place."""
+    text = blob.decode("ascii") if blob.isascii() else fold(blob.decode("utf-8", "replace"))
+    if _LONG_SHAPE in blob.translate(_SHAPE):
+        text = _LONG_TERM.sub(_shorten, text)
+    return text
+
+
+def canonical(text: str) -> str:
+    """The form of a term that a query tree holds: two terms match the same if their canonical forms are equal."""
+    return fold(text).translate(_LOWER)
+
+
+def runs(text: str) -> list[str]:
+    """The terms of `text` in order, in canonical form."""
+    return [canonical(run) for run in _TERM.findall(fold(text))]
+
+
+def terms(text: str) -> list[str]:
+    """The terms of `text` in order, as the engine keeps them."""
+    return [
+        _shorten(match) if len(match.group()) >= LONG else _engine_lower(match.group())
+        for match in _TERM.finditer(fold(text))
+    ]

@@ -1,0 +1,65 @@
+"""Times as they are written in a query: a point in time stands for the whole unit that it names.
+
+2016   2016-12   2016-12-19   2016-12-19T16   2016-12-19T16:05   2016-12-19T16:05:30   2016-12-19T16:05:30.250
+each but the first three with Z, +01:00 or +0100 behind it; without a zone it is UTC; a space may stand for the T
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["parse_time", "render_time"]
+
+_TIME = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
+    r"(?:[T ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?)?)?)?",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000}
+
+
+def parse_time(text: str) -> tuple[int, int]:
+    """[low, high) in microseconds of the unit that `text` names. Raises ValueError with a sentence for a person."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError("a time such as 2016-12-19, 2016-12-19T16:00 or 2016-12-19T16:00:00Z")
+    year, month, day = int(found["year"]), int(found["month"] or 1), int(found["day"] or 1)
+    hour, minute, second = int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0)
+    try:
+        low = _micros(datetime(year, month, day, hour, minute, second, tzinfo=UTC)) - _offset(found["zone"])
+        if found["month"] is None:
+            return low, _micros(datetime(year + 1, 1, 1, tzinfo=UTC))
+        if found["day"] is None:
+            return low, _micros(datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+    except ValueError as error:
+        raise ValueError(f"a time that exists ({error})") from error
+    if found["fraction"] is not None:
+        digits = found["fraction"][:6]
+        unit = 10 ** (6 - len(digits))
+        return low + int(digits) * unit, low + (int(digits) + 1) * unit
+    finest = next(name for name in ("second", "minute", "hour", "day") if found[name] is not None)
+    return low, low + _UNITS[finest]
+
+
+def render_time(micros: int) -> str:
+    """The time as RFC 3339 with six decimals, in UTC."""
+    return (_EPOCH + micros * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def _micros(when: datetime) -> int:
+    return (when - _EPOCH) // _MICROSECOND
+
+
+def _offset(zone: str | None) -> int:
+    """Microseconds east of Greenwich."""
+    if zone is None or zone in "Zz":
+        return 0
+    digits = zone[1:].replace(":", "")
+    hours, minutes = int(digits[:2]), int(digits[2:] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"{zone} is no offset")
+    return (-1 if zone[0] == "-" else 1) * (hours * 60 + minutes) * 60_000_000

@@ -1,0 +1,222 @@
+"""Query trees: building them, their normal form, and what can be known of them without an index.
+
+Two queries that say the same in another order or with repetitions have the same normal form, whose bytes are the key
+under which answers are kept. A query that can match nothing is `not all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from google.protobuf import timestamp_pb2
+
+from loganalyzer.search.v1 import query_pb2
+from services.search.index.terms import canonical
+
+__all__ = [
+    "EVERYTHING",
+    "HIGHEST_LEVEL",
+    "NOTHING",
+    "Bounds",
+    "all_of",
+    "any_of",
+    "bounds_of",
+    "inverse",
+    "key_of",
+    "level_range",
+    "normalise",
+    "operands",
+    "source",
+    "term",
+    "time_bounds",
+    "time_range",
+    "with_times",
+    "words",
+]
+
+Query = query_pb2.Query
+HIGHEST_LEVEL = max(query_pb2.Level.values())
+EVERYTHING = Query(all=query_pb2.MatchAll())
+NOTHING = Query()
+getattr(NOTHING, "not").operand.CopyFrom(EVERYTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Times outside of which nothing matches: [low, high) in microseconds, None for an open end.
+
+    `undated` tells whether lines without a time may match.
+    """
+
+    low: int | None
+    high: int | None
+    undated: bool
+
+    @property
+    def empty(self) -> bool:
+        """Nothing at all can match."""
+        return not self.undated and self.low is not None and self.high is not None and self.low >= self.high
+
+
+def term(text: str) -> Query:
+    """Lines with a term."""
+    return Query(term=query_pb2.Term(text=canonical(text)))
+
+
+def words(texts: Iterable[str]) -> Query:
+    """Lines with these terms in a row."""
+    texts = [canonical(text) for text in texts]
+    return term(texts[0]) if len(texts) == 1 else Query(phrase=query_pb2.Phrase(terms=texts))
+
+
+def all_of(parts: Iterable[Query]) -> Query:
+    """Lines that every part matches."""
+    found = Query()
+    getattr(found, "and").operands.extend(parts)
+    return found
+
+
+def any_of(parts: Iterable[Query]) -> Query:
+    """Lines that at least one part matches."""
+    found = Query()
+    getattr(found, "or").operands.extend(parts)
+    return found
+
+
+def inverse(part: Query) -> Query:
+    """Lines that the part does not match."""
+    found = Query()
+    getattr(found, "not").operand.CopyFrom(part)
+    return found
+
+
+def level_range(low: int, high: int) -> Query:
+    """Lines with a level in [low, high]; 0 is an open end."""
+    return Query(level=query_pb2.LevelRange(min=query_pb2.Level.ValueType(low), max=query_pb2.Level.ValueType(high)))
+
+
+def source(text: str) -> Query:
+    """Lines of sources with `text` in their name."""
+    return Query(source=query_pb2.SourceMatch(text=text))
+
+
+def time_range(low: int | None, high: int | None) -> Query:
+    """Lines with a time in [low, high), in microseconds; None is an open end."""
+    found = query_pb2.TimeRange()
+    if low is not None:
+        found.start.FromMicroseconds(low)
+    if high is not None:
+        found.end.FromMicroseconds(high)
+    return Query(time=found)
+
+
+def time_bounds(found: query_pb2.TimeRange) -> tuple[int | None, int | None]:
+    """[low, high) of a TimeRange in microseconds; None is an open end. Finer times are rounded up."""
+    low = _micros_up(found.start) if found.HasField("start") else None
+    high = _micros_up(found.end) if found.HasField("end") else None
+    return low, high
+
+
+def with_times(query: Query, low: int | None, high: int | None) -> Query:
+    """`query`, restricted to [low, high) where at least one end is given."""
+    return query if low is None and high is None else all_of([query, time_range(low, high)])
+
+
+def key_of(query: Query) -> bytes:
+    """Bytes that are equal for equal normal forms."""
+    return query.SerializeToString(deterministic=True)
+
+
+def operands(query: Query) -> list[Query]:
+    """The parts of an And or Or."""
+    kind = query.WhichOneof("node")
+    return list(getattr(query, kind).operands) if kind in ("and", "or") else []
+
+
+def normalise(query: Query) -> Query:
+    """The normal form.
+
+    Ands and ors are flat, sorted and free of repetitions, one-part ones are the part; double negations are gone;
+    everything and nothing are propagated; the time ranges of an And are one; the ends of level ranges are open where
+    they can be.
+    """
+    match query.WhichOneof("node"):
+        case "and":
+            return _joined(query, "and", EVERYTHING, NOTHING)
+        case "or":
+            return _joined(query, "or", NOTHING, EVERYTHING)
+        case "not":
+            part = normalise(getattr(query, "not").operand)
+            return getattr(part, "not").operand if part.WhichOneof("node") == "not" else inverse(part)
+        case "term":
+            return term(query.term.text)
+        case "phrase":
+            return words(query.phrase.terms)
+        case "level":
+            low, high = query.level.min, query.level.max
+            if high and low > high:
+                return NOTHING
+            return level_range(max(low, 1), 0 if high == HIGHEST_LEVEL else high)
+        case "time":
+            low_time, high_time = time_bounds(query.time)
+            if low_time is not None and high_time is not None and low_time >= high_time:
+                return NOTHING
+            return time_range(low_time, high_time)
+        case "source":
+            return query
+        case _:
+            return EVERYTHING
+
+
+def _joined(query: Query, kind: str, neutral: Query, absorbing: Query) -> Query:
+    parts: list[Query] = []
+    for part in map(normalise, operands(query)):
+        parts += operands(part) if part.WhichOneof("node") == kind else [part]
+    if kind == "and":
+        parts = _one_time_range(parts)
+    if absorbing in parts:
+        return absorbing
+    unique = {key_of(part): part for part in parts if part != neutral}
+    if not unique:
+        return neutral
+    if len(unique) == 1:
+        return next(iter(unique.values()))
+    ordered = [unique[key] for key in sorted(unique)]
+    return all_of(ordered) if kind == "and" else any_of(ordered)
+
+
+def _one_time_range(parts: list[Query]) -> list[Query]:
+    ranges = [time_bounds(part.time) for part in parts if part.WhichOneof("node") == "time"]
+    if len(ranges) < 2:
+        return parts
+    low = max((low for low, _ in ranges if low is not None), default=None)
+    high = min((high for _, high in ranges if high is not None), default=None)
+    return [part for part in parts if part.WhichOneof("node") != "time"] + [normalise(time_range(low, high))]
+
+
+def bounds_of(query: Query) -> Bounds:
+    """Times outside of which the query matches nothing. May be wider than necessary, never narrower."""
+    match query.WhichOneof("node"):
+        case "time":
+            return Bounds(*time_bounds(query.time), undated=False)
+        case "and":
+            parts = [bounds_of(part) for part in operands(query)]
+            lows = [part.low for part in parts if part.low is not None]
+            highs = [part.high for part in parts if part.high is not None]
+            undated = all(part.undated for part in parts)
+            return Bounds(max(lows, default=None), min(highs, default=None), undated)
+        case "or":
+            parts = [bounds_of(part) for part in operands(query)]
+            starts, ends = [part.low for part in parts], [part.high for part in parts]
+            low = None if None in starts else min((at for at in starts if at is not None), default=None)
+            high = None if None in ends else max((at for at in ends if at is not None), default=None)
+            return Bounds(low, high, any(part.undated for part in parts))
+        case "not" if query == NOTHING:
+            return Bounds(0, 0, undated=False)
+        case _:
+            return Bounds(None, None, undated=True)
+
+
+def _micros_up(when: timestamp_pb2.Timestamp) -> int:
+    return when.seconds * 1_000_000 + -(-when.nanos // 1000)

@@ -1,0 +1,76 @@
+"""`loganalyzer workspaces` against a gateway over HTTP."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from services.cli import workspaces
+from tests.unit.loganalyzer_cli.conftest import Run
+from tests.unit.loganalyzer_cli.fake import Answer, FakeGateway, Seen, problem
+
+TEAM_A = {"name": "workspaces/team-a", "displayName": "Team A", "createTime": "2024-01-31T12:00:00.5Z"}
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspaces, "POLL", 0.0)
+
+
+@pytest.mark.parametrize("arguments", [(), ("list",)])
+def test_every_page_is_listed(run: Run, gateway: FakeGateway, arguments: tuple[str, ...]) -> None:
+    def page(seen: Seen) -> Answer:
+        if not seen.params["pageToken"]:
+            return Answer({"workspaces": [TEAM_A], "nextPageToken": "t"})
+        return Answer({"workspaces": [TEAM_A | {"name": "workspaces/b", "deleting": True}], "nextPageToken": ""})
+
+    gateway.routes["GET /v1/workspaces"] = page
+    result = run("workspaces", *arguments)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "NAME               DISPLAY NAME  CREATED",
+        "workspaces/team-a  Team A        2024-01-31 12:00:00",
+        "workspaces/b       Team A        2024-01-31 12:00:00  being deleted",
+    ]
+
+
+@pytest.mark.parametrize(("name", "identifier"), [("team-a", "team-a"), ("Team A", ""), ("abc", "")])
+def test_a_name_that_can_be_an_id_is_one(run: Run, gateway: FakeGateway, name: str, identifier: str) -> None:
+    gateway.routes["POST /v1/workspaces"] = Answer(TEAM_A)
+    result = run("workspaces", "create", name)
+    assert (result.exit_code, result.stdout) == (0, "workspaces/team-a\n")
+    assert gateway.seen[0].params["workspaceId"] == identifier
+    assert json.loads(gateway.seen[0].body) == {"displayName": name}
+
+
+def test_a_workspace_that_exists_is_told(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["POST /v1/workspaces"] = problem(409, "Already Exists", "workspaces/team-a exists")
+    result = run("workspaces", "create", "team-a")
+    assert (result.exit_code, result.stderr) == (2, "loganalyzer: workspaces/team-a exists\n")
+
+
+def test_a_deletion_is_waited_for(run: Run, gateway: FakeGateway) -> None:
+    states = iter([False, True])
+    gateway.routes["GET /v1/workspaces/team-a"] = Answer(TEAM_A)
+    gateway.routes["DELETE /v1/workspaces/team-a"] = Answer({"name": "operations/o1", "done": False})
+
+    def operation(_: Seen) -> Answer:
+        return Answer({"name": "operations/o1", "done": next(states)})
+
+    gateway.routes["GET /v1/operations/o1"] = operation
+    result = run("workspaces", "delete", "workspaces/team-a", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "workspaces/team-a deleted\n")
+
+
+def test_a_deletion_is_not_begun_without_a_yes(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["GET /v1/workspaces/team-a"] = Answer(TEAM_A)
+    result = run("workspaces", "delete", "team-a", input="n\n")
+    assert result.exit_code == 1
+    assert [seen.method for seen in gateway.seen] == ["GET"]
+
+
+def test_a_workspace_that_is_not_there_cannot_be_deleted(run: Run, gateway: FakeGateway) -> None:
+    result = run("workspaces", "delete", "nope", "--yes")
+    assert result.exit_code == 2
+    assert "there is no" in result.stderr
