@@ -1,8 +1,8 @@
 """How a call travels on the client side: handlers, the layers around them, and the pipeline that they make.
 
 A `Handler` takes a call and gives its outcome. A `Layer` wraps one handler, knows no neighbour, and decides once for
-each method, when the stub is made, whether it has anything to do there: `wrap` returns the inner handler itself where it
-has not. The first layer listed is the outermost.
+each method, when the stub is made, whether it has anything to do there: `wrap` returns the inner handler itself where
+it has not. The first layer listed is the outermost.
 
 A handler never raises because a call failed: failure is an outcome. It raises `asyncio.CancelledError` when the caller
 gave up, and passes on what is no affair of the call at all (a request that cannot be serialised, a channel that is
@@ -29,10 +29,10 @@ from kit.observe import tracing
 from kit.policy import Resolved
 from kit.resilience.retry import StopReason
 
+__all__ = ["CANCELLED", "Attempted", "Call", "Handler", "Layer", "Method", "Outcome", "Pipeline", "Shape"]
+
 #: The status of a call whose caller gave up, in the words of grpc.aio.
 CANCELLED = (grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
-
-__all__ = ["CANCELLED", "Attempted", "Call", "Handler", "Layer", "Method", "Outcome", "Pipeline", "Shape"]
 
 
 class Shape(enum.Enum):

@@ -33,14 +33,27 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
 
     def __init__(self) -> None:
         self._statuses: dict[str, int] = {}
+        self._told: set[str] = set()
         self._watchers: set[asyncio.Event] = set()
         self._draining = False
         self._closed = False
 
     def set(self, name: str, serving: bool) -> None:
-        """Sets the status of a name and tells those who watch it. Without effect once the drain has begun, but on liveness."""
+        """Sets the status of a name and tells its watchers. Once the drain has begun it acts on liveness only."""
+        self._told.add(name)
         if not self._draining or name == LIVENESS:
             self._set(name, serving)
+
+    def register(self, names: Iterable[str]) -> None:
+        """Makes names known, NOT_SERVING until they are set or `ready` is called."""
+        for name in names:
+            self._statuses.setdefault(name, _NOT_SERVING)
+
+    def ready(self) -> None:
+        """Everything is SERVING from now on but what `set` has decided."""
+        for name in self._statuses:
+            if name not in self._told and not self._draining:
+                self._set(name, serving=True)
 
     def names(self) -> list[str]:
         """Names that have a status, in the order in which they got one."""
@@ -48,7 +61,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
 
     def serving(self, name: str) -> bool:
         """Whether the name is SERVING; False for one that is not known."""
-        return self._statuses.get(name) == _SERVING
+        return bool(self._statuses.get(name) == _SERVING)
 
     def drain(self) -> None:
         """Everything but liveness is NOT_SERVING from now on. May be called again."""
@@ -79,7 +92,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
     async def Watch(  # noqa: N802
         self, request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
-        """The status of one name now and after every change; statuses that were passed through meanwhile are left out."""
+        """The status of one name now and after every change; what it was in between is left out."""
         changed = asyncio.Event()
         self._watchers.add(changed)
         last: int | None = None
@@ -104,8 +117,3 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
     def _wake(self) -> None:
         for changed in self._watchers:
             changed.set()
-
-    def register(self, names: Iterable[str]) -> None:
-        """Makes names known, NOT_SERVING until they are set."""
-        for name in names:
-            self._statuses.setdefault(name, _NOT_SERVING)

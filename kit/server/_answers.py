@@ -18,10 +18,10 @@ from google.rpc import status_pb2
 from kit.errors import STATUS_DETAILS_KEY, Internal, StatusError
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-#: Characters of a message that are sent.
+#: Characters of a message that are sent; a quarter of it where some are not ASCII: those take up to 12 bytes each.
 MAX_MESSAGE = 1024
 #: Bytes of google.rpc.Status that are sent: a client refuses trailers of more than 8 KiB in all.
-MAX_STATUS = 4096
+MAX_STATUS = 3072
 
 _INT32_MAX = 2**31 - 1
 _PUSHBACK_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
@@ -65,8 +65,9 @@ def answer_to(error: BaseException, new_id: Callable[[], str]) -> Answer:
 def _answer(
     status: status_pb2.Status, code: grpc.StatusCode, *, pushback: int | None = None, error_id: str = ""
 ) -> Answer:
-    if len(status.message) > MAX_MESSAGE:
-        status.message = status.message[: MAX_MESSAGE - 3] + "..."
+    limit = MAX_MESSAGE if status.message.isascii() else MAX_MESSAGE // 4
+    if len(status.message) > limit:
+        status.message = status.message[: limit - 3] + "..."
     while status.details and status.ByteSize() > MAX_STATUS:
         # The largest goes first: a code and a reason say more than a long list of fields.
         largest = max(range(len(status.details)), key=lambda index: status.details[index].ByteSize())

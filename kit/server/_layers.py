@@ -49,11 +49,11 @@ def map_errors(inner: Handler) -> Handler:
         except asyncio.CancelledError:
             await _end_cancelled(call)
             raise
-        except grpc.aio.InternalError:
-            # A write or read failed: there is no longer anybody at the other end.
-            call.code, call.details = grpc.StatusCode.CANCELLED, "the client is gone"
-            raise asyncio.CancelledError from None
         except Exception as error:  # noqa: BLE001 - no exception reaches a client as text
+            if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):
+                # A write or read failed: there is no longer anybody at the other end.
+                call.code, call.details = grpc.StatusCode.CANCELLED, "the client is gone"
+                raise asyncio.CancelledError from None
             answer = answer_to(error, lambda: secrets.token_hex(8))
             _log_failure(call, answer, error)
             await _abort(call, answer)

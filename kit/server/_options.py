@@ -19,7 +19,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # A client that went away without a word is noticed within 80 s.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Clients may ping every 10 s, also between calls; grpc's own default cuts those off that ping more than once in 5 min.
+    # Clients may ping every 10 s, also between calls; grpc's own default cuts those off that ping more than once in 5
+    # min.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 )
@@ -64,18 +65,17 @@ def server_options(
     options: Sequence[tuple[str, Any]],
     environ: Mapping[str, str] | None = None,
 ) -> ServerOptions:
-    """Arguments that are None come from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, then from the defaults."""
+    """What is None comes from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, then from the defaults."""
     env = os.environ if environ is None else environ
     listen = listen or env.get("KIT_LISTEN") or ServerOptions().listen
     own = {name for name, _ in options}
-    found = ServerOptions(
+    return ServerOptions(
         listen=listen,
         drain_delay=_seconds(env, "KIT_DRAIN_DELAY", 0.0) if drain_delay is None else drain_delay,
         grace=_seconds(env, "KIT_GRACE", 10.0) if grace is None else grace,
         register=_switch(env, "KIT_REGISTER", _is_loopback(listen)) if register is None else register,
         channel=(*(option for option in CHANNEL_OPTIONS if option[0] not in own), *options),
     )
-    return found
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:

@@ -10,8 +10,10 @@ from services.cache.service import CacheService
 from services.cache.store import ByteCache
 
 
-def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
-    """The server, not yet started."""
-    return kit.Server("cache").add(
+def build(
+    config: Config, *, clock: Clock = SYSTEM, listen: str | None = None, register: bool | None = None
+) -> kit.Server:
+    """The server, not yet started. `listen` and `register` are `kit.Server`'s."""
+    return kit.Server("cache", listen=listen, register=register).add(
         CacheService(ByteCache(config.byte_limit), clock=clock), cache_pb2_grpc.add_CacheServiceServicer_to_server
     )

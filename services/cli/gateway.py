@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
 import httpx
@@ -80,7 +80,7 @@ class Gateway:
         """Closes the connections."""
         self._client.close()
 
-    def __enter__(self) -> Gateway:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,7 +119,7 @@ class Gateway:
             raise GatewayError(f"{self.url} did not answer with a message; is it a loganalyzer gateway?")
         return message
 
-    def stream(self, path: str, *, params: Json | None = None) -> Iterator[Json]:
+    def stream(self, path: str, *, params: Json | None = None) -> Generator[Json]:
         """The messages of a stream as they come. Close the iterator to end the call."""
         timeout = httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT, read=None)
         headers = {"Accept": "application/x-ndjson"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -18,7 +19,8 @@ from services.cli.workspaces import in_workspace, workspace_option
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 PIECE_BYTES = 256 << 10
-#: Tries in a row to follow an import again after the connection broke, and seconds between them (recovery takes < 30 s).
+#: Tries in a row to follow an import again after the connection broke, and seconds between them: recovery takes
+#: less than 30 s.
 RECONNECTS = 30
 PAUSE = 1.0
 
@@ -41,8 +43,8 @@ def import_(
 ) -> None:
     """Import files, folders and archives; "-" is standard input.
 
-    The exit status is 0 when all of it was read, 1 when something of it could not be (it is listed), 2 when the import was
-    refused. After Ctrl-C the import goes on in the background.
+    The exit status is 0 when all of it was read, 1 when something of it could not be (it is listed), 2 when the
+    import was refused. After Ctrl-C the import goes on in the background.
     """
     files = [absolute(path) for path in paths if path != "-"]
     with Gateway.connect(gateway, data_dir) as door:
@@ -83,7 +85,7 @@ def absolute(path: str) -> str:
 
 
 def follow(door: Gateway, name: str) -> dict[str, Any]:
-    """Shows the progress of an import until it has ended, also across restarts of the gateway; returns it as it ended."""
+    """Shows the progress of an import until it has ended, and returns it as it ended; goes on after a restart."""
     display = _Display()
     failures = 0
     while True:
@@ -143,6 +145,6 @@ def _goes_on(name: str) -> Iterator[None]:
 
 
 def _standard_input() -> Iterator[bytes]:
-    stream = sys.stdin.buffer
+    stream = cast("io.BufferedReader", sys.stdin.buffer)
     while piece := stream.read1(PIECE_BYTES):
         yield piece

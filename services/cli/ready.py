@@ -23,7 +23,7 @@ _BASE = f"/v1/workspaces/{DEFAULT_WORKSPACE}"
 
 async def gone(registry: Registry) -> None:
     """Returns when no process of an earlier run is registered any more."""
-    while any(registry.lookup(name) for name in EVERYTHING):
+    while any(registry.lookup(name) for name in EVERYTHING):  # noqa: ASYNC110 - other processes set no Event here
         await asyncio.sleep(LOOK)
 
 

@@ -1,4 +1,4 @@
-"""Messages as text. Pure: what goes in is a message as the gateway sends it and, where it matters, whether colours are wanted."""
+"""Messages, as the gateway sends them, as text. Pure."""
 
 from __future__ import annotations
 

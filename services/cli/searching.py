@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,31 +18,33 @@ from services.cli.output import colourful, quiet_when_closed
 from services.cli.workspaces import in_workspace, workspace_option
 
 DEFAULT_LIMIT = 100
-#: The most that one search can be asked for; beyond it the stream is read without a limit and left when there is enough.
+#: The most that one search can be asked for; beyond it the stream is read without a limit, and left when there is
+#: enough.
 LARGEST_PAGE = 1000
 ORDERS = {"newest": "timestamp desc", "oldest": "timestamp"}
 
 
-class Instant(click.ParamType):
-    """--since and --until."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return times.parse(str(value), datetime.now(UTC))
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: give 2024-01-31, 2024-01-31T12:00:00Z, or how long ago: 15m, 2h, 3d")
+def _instant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else times.parse(value, datetime.now(UTC))
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{value!r} is no time: give 2024-01-31, 2024-01-31T12:00:00Z, or how long ago: 15m, 2h, 3d"
+        ) from None
 
 
 @click.command()
 @click.argument("query", default="")
 @workspace_option
-@click.option("--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="Most hits to print.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="Most hits to print."
+)
 @click.option("--all", "everything", is_flag=True, help="Print every hit.")
 @click.option("--order", type=click.Choice(sorted(ORDERS)), default="newest", show_default=True)
-@click.option("--since", type=Instant(), help="Only lines at or after this time: 2024-01-31T12:00:00Z, 15m, 2h, 3d.")
-@click.option("--until", type=Instant(), help="Only lines before this time.")
+@click.option(
+    "--since", callback=_instant, metavar="TIME", help="Only lines from then on: 2024-01-31T12:00Z, 15m, 2h, 3d."
+)
+@click.option("--until", callback=_instant, metavar="TIME", help="Only lines before then.")
 @click.option("--count", "only_count", is_flag=True, help="Print only how many lines match.")
 @click.option("--json", "as_json", is_flag=True, help="Print hits as JSON, one on a line.")
 @gateway_options
@@ -63,8 +65,8 @@ def search(
 ) -> None:
     """Print the lines that match QUERY as source:line:text, newest first.
 
-    QUERY takes terms, "phrases", AND OR NOT ( ), level:error, level:>=warn, source:text, time:>=2024-01-01. Without one,
-    every line matches. The exit status is grep's: 0 when there are hits, 1 when there are none, 2 after an error.
+    QUERY takes terms, "phrases", AND OR NOT ( ), level:error, level:>=warn, source:text, time:>=2024-01-01. Without
+    one, every line matches. The exit status is grep's: 0 when there are hits, 1 when there are none, 2 after an error.
     """
     path = in_workspace(workspace, "logs:search")
     params: dict[str, Any] = {"query": query, "orderBy": ORDERS[order]}
@@ -98,7 +100,7 @@ def tail(query: str, workspace: str, as_json: bool, gateway: str | None, data_di
             _print(message.get("hits") or [], as_json=as_json)
 
 
-def _batches(door: Gateway, path: str, params: dict[str, Any], wanted: int | None) -> Iterator[list[dict[str, Any]]]:
+def _batches(door: Gateway, path: str, params: dict[str, Any], wanted: int | None) -> Generator[list[dict[str, Any]]]:
     # One more than wanted, to know whether there are more.
     size = wanted + 1 if wanted is not None and wanted < LARGEST_PAGE else 0
     with contextlib.closing(door.stream(path, params=params | {"pageSize": size})) as messages:

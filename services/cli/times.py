@@ -12,8 +12,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def parse(text: str, now: datetime) -> str:
     """An instant as RFC 3339 in UTC.
 
-    Takes a date, a date and time (UTC where no zone is given, as log times are read), or how long ago: 30s, 15m, 2h, 3d,
-    1w. ValueError for anything else.
+    Takes a date, a date and time (UTC where no zone is given, as log times are read), or how long ago: 30s, 15m, 2h,
+    3d, 1w. ValueError for anything else.
     """
     text = text.strip()
     if ago := _AGO.fullmatch(text):

@@ -21,8 +21,8 @@ from services.cli.gateway import GatewayError
 from services.cli.plan import EVERYTHING, GATEWAY, HOST, Plan
 from services.cli.processes import Processes
 
-#: Seconds that processes of an earlier run, whose `up` was killed, have to end; that everything has to get ready; that the
-#: sample has to be imported before the table is shown all the same.
+#: Seconds that processes of an earlier run, whose `up` was killed, have to end; that everything has to get ready; that
+#: the sample has to be imported before the table is shown all the same.
 LEFTOVER_TIMEOUT = 20.0
 START_TIMEOUT = 60.0
 SAMPLE_TIMEOUT = 60.0
@@ -64,7 +64,9 @@ def up(port: int, data_dir: Path | None, sample: Path | None, no_sample: bool, o
     plan = Plan(data_dir=folder, port=port, otlp=otlp)
     with lock.held(folder / "up.lock", {"url": plan.url}):
         if not discovery.is_available(port, HOST):
-            raise GatewayError(f"port {port} of {HOST} is taken; choose another with --port, or --port 0 for any free one")
+            raise GatewayError(
+                f"port {port} of {HOST} is taken; choose another with --port, or --port 0 for any free one"
+            )
         raise SystemExit(asyncio.run(_run(plan, None if no_sample or sample is None else sample.resolve())))
 
 
@@ -112,7 +114,9 @@ async def _start(plan: Plan, registry: Registry, processes: Processes, sample: P
             async with httpx.AsyncClient(base_url=plan.url, trust_env=False, timeout=10.0) as door:
                 await ready.make_default_workspace(door)
     except TimeoutError:
-        raise GatewayError(f"not everything got ready in {START_TIMEOUT:.0f} s; see the logs in {plan.log_dir}") from None
+        raise GatewayError(
+            f"not everything got ready in {START_TIMEOUT:.0f} s; see the logs in {plan.log_dir}"
+        ) from None
     except httpx.HTTPError as error:
         raise GatewayError(f"the default workspace could not be made: {error}; see {plan.log_file(GATEWAY)}") from error
     if sample is not None:

@@ -16,11 +16,16 @@ from services.workspace.service import WorkspaceService
 from services.workspace.store import Store
 
 
-def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
-    """The server, not yet started: the database opens, and unfinished deletions go on, when it does."""
+def build(
+    config: Config, *, clock: Clock = SYSTEM, listen: str | None = None, register: bool | None = None
+) -> kit.Server:
+    """The server, not yet started: the database opens, and unfinished deletions go on, when it does.
+
+    `listen` and `register` are `kit.Server`'s.
+    """
     store, neighbours = Store(config.database), _Neighbours(config)
     deletions = Deletions(store, (neighbours.delete_imports, neighbours.delete_logs), clock=clock)
-    server = kit.Server("workspace")
+    server = kit.Server("workspace", listen=listen, register=register)
     server.add(
         WorkspaceService(store, deletions, clock=clock), workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server
     )

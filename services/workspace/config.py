@@ -9,6 +9,9 @@ from pathlib import Path
 
 import kit
 
+IMPORTER = "local:///importer"
+SEARCH = "local:///search"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -17,14 +20,14 @@ class Config:
     #: The database file. Its folder must exist.
     database: Path
     #: KIT_TARGET_IMPORTER and KIT_TARGET_SEARCH: the services that a deletion empties.
-    importer_target: str = "local:///importer"
-    search_target: str = "local:///search"
+    importer_target: str = IMPORTER
+    search_target: str = SEARCH
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:
         """Reads KIT_DATA_DIR (by way of `kit.data_dir`), KIT_TARGET_IMPORTER and KIT_TARGET_SEARCH."""
         return cls(
             database=kit.data_dir() / "workspaces.db",
-            importer_target=environ.get("KIT_TARGET_IMPORTER") or cls.importer_target,
-            search_target=environ.get("KIT_TARGET_SEARCH") or cls.search_target,
+            importer_target=environ.get("KIT_TARGET_IMPORTER") or IMPORTER,
+            search_target=environ.get("KIT_TARGET_SEARCH") or SEARCH,
         )

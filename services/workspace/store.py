@@ -6,6 +6,7 @@ PRAGMA user_version holds the version of the schema.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,13 +192,13 @@ class Store:
         async with self._writing() as connection:
             await connection.execute(_operations.delete().where(_operations.c.end_time < time))
 
-    async def _rows(self, table: sa.Table, limit: int, after: Position | None) -> list[sa.Row[Any]]:
+    async def _rows(self, table: sa.Table, limit: int, after: Position | None) -> Sequence[Sequence[Any]]:
         order = sa.tuple_(table.c.create_time, table.c.id)
         wanted = sa.select(table).order_by(table.c.create_time, table.c.id).limit(limit)
         if after is not None:
             wanted = wanted.where(order > sa.tuple_(sa.literal(after[0]), sa.literal(after[1])))
         async with self._reading() as connection:
-            return list(await connection.execute(wanted))
+            return (await connection.execute(wanted)).all()
 
     def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
         if self._engine is None:

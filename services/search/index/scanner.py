@@ -70,7 +70,7 @@ class ScannedSplit(SplitReader):
         return {bucket: dict(levels) for bucket, levels in result.items()}
 
     def _matching(self, query: query_pb2.Query) -> Iterator[Line]:
-        return (line for line in self.lines(range(self.line_count)) if matches(query, line))
+        return (line for line in map(self.line, range(self.line_count)) if matches(query, line))
 
 
 def _key(hit: RowHit | After, order: Order) -> tuple[int, int, int]:

@@ -11,7 +11,6 @@ import abc
 import enum
 import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,10 +111,6 @@ class SplitReader(abc.ABC):
         Times are microseconds and `start` is a multiple of `width`. Empty buckets and levels are left out.
         """
 
-    def lines(self, rows: Sequence[int]) -> list[Line]:
-        """The lines of these rows, in the order given."""
-        return [self._line(row) for row in rows]
-
     def frame(self, number: int) -> Frame:
         """A frame, from memory if it was read lately."""
         key = (self.folder, number)
@@ -137,7 +132,8 @@ class SplitReader(abc.ABC):
                 ranges.append((first, first + run.line_count))
         return ranges
 
-    def _line(self, row: int) -> Line:
+    def line(self, row: int) -> Line:
+        """One line."""
         frame = self.frame(self._frames.frame_of(row))
         at = row - frame.first_row
         # Runs without lines begin where the next one does: the last one that begins here is the one with lines.

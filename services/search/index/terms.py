@@ -16,7 +16,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["LONG", "canonical", "fold", "normalise_blob", "runs", "terms"]
+__all__ = ["LONG", "TERM_CHARS", "canonical", "fold", "normalise_blob", "runs", "terms"]
 
 #: Runs of this many characters or more are hashed.
 LONG = 128
@@ -25,9 +25,10 @@ _HEAD = LONG - 2 * _HASH_BYTES
 
 _LOWER = {upper: upper + 32 for upper in range(65, 91)}
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
-# After folding, whatever is not ASCII is part of a term.
-_TERM = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
-_LONG_TERM = re.compile(_TERM.pattern[:-1] + f"{{{LONG},}}")
+#: For a character class: what terms consist of after folding, when whatever is not ASCII is part of one.
+TERM_CHARS = "0-9A-Za-z\x80-\U0010ffff"
+_TERM = re.compile(f"[{TERM_CHARS}]+")
+_LONG_TERM = re.compile(f"[{TERM_CHARS}]{{{LONG},}}")
 
 # Every byte that may be part of a term becomes "a": a search for "aaa..." then finds long runs at the speed of memory.
 _SHAPE = bytes(97 if byte >= 0x80 or chr(byte).isalnum() else 32 for byte in range(256))

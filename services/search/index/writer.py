@@ -140,6 +140,12 @@ class SplitWriter:
         sync_folder(self._final.parent)
         return split
 
+    def flush(self) -> None:
+        """Ends the frame and the engine's segment. Not needed; more segments make searching slower."""
+        if self._lines:
+            self._flush(len(self._lines))
+        self._writer.commit()
+
     def abort(self) -> None:
         """Removes everything."""
         self._frames.abort()

@@ -33,7 +33,7 @@ from services.search.query.times import parse_time
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "QuerySyntaxError", "parse"]
 
 #: Characters of a query.
-MAX_LENGTH = 10_000
+MAX_LENGTH = 4_096
 #: Parentheses and NOTs inside one another.
 MAX_DEPTH = 20
 

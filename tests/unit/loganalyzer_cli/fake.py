@@ -76,11 +76,13 @@ def running() -> Iterator[FakeGateway]:
                 self.wfile.write(json.dumps(answer.message).encode())
                 return
             for message in answer.stream:
-                line = message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False).encode() + b"\n"
+                line = (
+                    message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False).encode() + b"\n"
+                )
                 self.wfile.write(line)
                 self.wfile.flush()
 
-        do_GET = do_POST = do_DELETE = _serve
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the base class calls them so
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "") == "chunked":

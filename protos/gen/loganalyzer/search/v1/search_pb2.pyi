@@ -36,7 +36,9 @@ class SearchRequest(_message.Message):
     query: _builtins.str
     """Query language: terms, "phrases", AND OR NOT ( ), level:error, level:>=warn, source:text, time:>=2024-01-01. Empty matches all."""
     page_size: _builtins.int
-    """Hits a page: 0 means 50, at most 1000. In a stream the hits in all: 0 means every one."""
+    """Hits a page: 0 means 50, at most 1000; there may be fewer where lines are very long. In a stream the hits in all: 0
+    means every one.
+    """
     page_token: _builtins.str
     """Of the page before; valid only with the same query and order."""
     order_by: _builtins.str
@@ -82,6 +84,7 @@ class Hit(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     HIGHLIGHTS_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
+    TEXT_TRUNCATED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Last part of "workspaces/{workspace}/logs/{id}"."""
     source: _builtins.str
@@ -93,6 +96,8 @@ class Hit(_message.Message):
     level: _query_pb2.Level.ValueType
     record_id: _builtins.str
     """The same for all lines of a multi-line record."""
+    text_truncated: _builtins.bool
+    """The line is longer than 512 KiB and the text is its beginning."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """Not set where the line has no time."""
@@ -112,10 +117,11 @@ class Hit(_message.Message):
         level: _query_pb2.Level.ValueType = ...,
         highlights: _abc.Iterable[Global___Highlight] | None = ...,
         record_id: _builtins.str = ...,
+        text_truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["highlights", b"highlights", "id", b"id", "level", b"level", "line_number", b"line_number", "record_id", b"record_id", "source", b"source", "text", b"text", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highlights", b"highlights", "id", b"id", "level", b"level", "line_number", b"line_number", "record_id", b"record_id", "source", b"source", "text", b"text", "text_truncated", b"text_truncated", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -463,7 +469,7 @@ class TailLogsResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
-        """At most 100. Empty in a heartbeat, which comes every 15 s when nothing else does."""
+        """At most 100. Empty in a heartbeat, which comes at once, and then every 15 s when nothing else does."""
 
     def __init__(
         self,

@@ -1,0 +1,55 @@
+"""Resilient, observable gRPC services in Python, with policy declared in the .proto.
+
+    channel = kit.channel("local:///search")          # or kit.client_interceptors() on a stock grpc.aio channel
+    server = kit.Server("search").add(servicer, add_SearchServiceServicer_to_server)
+
+The names here are the public ones, with those of `kit.errors`, `kit.observe`, `kit.discovery`, `kit.policy` and
+`kit.testing`. `docs/architecture.md` has the picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kit import discovery, errors, observe, policy
+from kit.call import Attempt, CallReport, Deadline, deadline, report, reports, timeout
+from kit.client import channel, client_interceptors
+from kit.discovery import data_dir
+from kit.policy import IdempotencyLevel, MethodPolicy, RetryPolicy
+from kit.server import Server, run, server_interceptors
+
+if TYPE_CHECKING:
+    from kit import testing
+
+__all__ = [
+    "Attempt",
+    "CallReport",
+    "Deadline",
+    "IdempotencyLevel",
+    "MethodPolicy",
+    "RetryPolicy",
+    "Server",
+    "channel",
+    "client_interceptors",
+    "data_dir",
+    "deadline",
+    "discovery",
+    "errors",
+    "observe",
+    "policy",
+    "report",
+    "reports",
+    "run",
+    "server_interceptors",
+    "testing",
+    "timeout",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Tests only: not worth its import time in a service.
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module("kit.testing")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

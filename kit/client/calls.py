@@ -1,0 +1,436 @@
+"""The call objects that stubs give back: everything that grpc.aio's offer, over a pipeline.
+
+Theory of operation. The pipeline is a coroutine. Making the call steps it once, by hand, which runs it up to its first
+wait: grpc's own call has then been started. Whoever awaits the call afterwards drives the coroutine to its outcome,
+further attempts included. So the usual call costs no task of its own. One party drives at a time:
+
+    nobody      the call was made and nobody waits for it; when grpc's call ends a task is made that drives
+    an awaiter  `await call`, or the first read of a stream; it drives in its own task
+    a task      the first attempt could not start at once, or nobody was there when grpc's call ended
+
+Everybody else waits for the outcome. Cancelling whoever awaits the call cancels the call, as with grpc.aio; waiting for
+`code()` or metadata and being cancelled does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import types
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kit.call import CallReport
+from kit.clock import Clock
+from kit.layers.report import as_call_error, report_of
+from kit.pipeline import CANCELLED, Call, Handler, Outcome
+
+__all__ = ["StreamStreamCall", "StreamUnaryCall", "UnaryStreamCall", "UnaryUnaryCall"]
+
+_MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
+
+
+class _Driven:
+    """A pipeline's coroutine, and who drives it."""
+
+    _call: Call
+    _clock: Clock
+    _coroutine: Any
+    _waiting: Any
+    _outcome: Outcome | None
+    _failure: BaseException | None
+    _settled: bool
+    _driving: bool
+    _watching: bool
+    _cancelled: bool
+    _task: asyncio.Task[None] | None
+    _event: asyncio.Event | None
+    _callbacks: list[Callable[[Any], None]] | None
+
+    def _start(self, call: Call, handler: Handler, clock: Clock) -> None:
+        self._call = call
+        self._clock = clock
+        self._outcome = self._failure = self._task = self._event = self._callbacks = None
+        self._settled = self._driving = self._watching = self._cancelled = False
+        self._coroutine = handler(call)
+        try:
+            self._waiting = self._coroutine.send(None)
+        except StopIteration as stop:
+            self._settle(stop.value, None)
+        else:
+            if call.inner is None:
+                self._drive_by_task()
+
+    def _settle(self, outcome: Outcome | None, failure: BaseException | None) -> None:
+        self._outcome, self._failure = outcome, failure
+        self._settled = True
+        self._coroutine = self._waiting = None
+        if self._event is not None:
+            self._event.set()
+        self._on_settled()
+
+    def _on_settled(self) -> None:
+        raise NotImplementedError
+
+    @types.coroutine
+    def _drive(self) -> Generator[Any, Any, None]:
+        """Runs the coroutine to its outcome in whatever task waits for this."""
+        self._driving = True
+        coroutine = self._coroutine
+        while True:
+            try:
+                try:
+                    yield self._waiting
+                except GeneratorExit:
+                    coroutine.close()
+                    self._settle(None, asyncio.CancelledError())
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it is the pipeline's to handle, whatever it is
+                    self._waiting = coroutine.throw(error)
+                else:
+                    step = coroutine.throw if self._cancelled else coroutine.send
+                    self._waiting = step(asyncio.CancelledError() if self._cancelled else None)
+            except StopIteration as stop:
+                self._settle(stop.value, None)
+                return
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised from `_result` to everybody who waits
+                self._settle(None, error)
+                return
+
+    def _drive_by_task(self) -> None:
+        async def run() -> None:
+            await self._drive()
+
+        self._driving = True
+        self._task = asyncio.get_running_loop().create_task(run())
+
+    def _watch(self) -> None:
+        """Sees to it that the call comes to its outcome even if nobody drives it."""
+        if self._settled or self._driving or self._watching:
+            return
+        self._watching = True
+        self._call.inner.add_done_callback(self._inner_done)
+
+    def _inner_done(self, _: object) -> None:
+        if not (self._settled or self._driving):
+            self._drive_by_task()
+
+    async def _outcome_there(self) -> None:
+        """Waits for the outcome without driving; being cancelled here is no affair of the call."""
+        if self._settled:
+            return
+        self._watch()
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+    async def _join(self) -> None:
+        """Waits for what another one drives; being cancelled here cancels the call."""
+        try:
+            await self._outcome_there()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _result(self) -> Any:
+        if self._failure is not None:
+            raise self._failure
+        assert self._outcome is not None
+        if self._outcome.error is not None:
+            raise self._outcome.error
+        return self._outcome.response
+
+    def cancel(self) -> bool:
+        """Cancels the call; False when it had ended."""
+        if self._settled or self._cancelled:
+            return False
+        inner = self._call.inner
+        if inner is not None and inner.done() and not self._call.method.may_retry:
+            return False
+        self._cancelled = True
+        if inner is not None:
+            inner.cancel()
+        if not self._driving:
+            self._throw(asyncio.CancelledError())
+        elif self._waiting is not None and (inner is None or inner.done()):
+            self._waiting.cancel()
+        return True
+
+    def _throw(self, error: BaseException) -> None:
+        """Ends a coroutine that nobody drives, here and now."""
+        try:
+            self._waiting = self._coroutine.throw(error)
+        except StopIteration as stop:
+            self._settle(stop.value, None)
+        except BaseException as raised:  # noqa: BLE001 - raised from `_result`
+            self._settle(None, raised)
+        else:
+            self._drive_by_task()
+
+
+class _Common(_Driven):
+    """What the calls of all four shapes offer. The documentation of each is grpc.aio's."""
+
+    def _ended(self) -> bool:
+        """Whether the call is over."""
+        raise NotImplementedError
+
+    def done(self) -> bool:
+        if not self._settled and not self._cancelled:
+            self._watch()
+            return False
+        return self._cancelled or self._ended()
+
+    def cancelled(self) -> bool:
+        inner = self._call.inner
+        return self._cancelled or isinstance(self._failure, asyncio.CancelledError) or bool(inner and inner.cancelled())
+
+    def time_remaining(self) -> float | None:
+        expires_at = self._call.expires_at
+        return None if expires_at == math.inf else max(0.0, expires_at - self._clock.now())
+
+    def kit_report(self) -> CallReport:
+        """What has happened to the call up to now; for `kit.report`."""
+        return report_of(self._call, self._clock.now())
+
+    async def _sent(self) -> Any:
+        """grpc's own call; None where the call ended before there was one."""
+        call = self._call
+        while call.inner is None and not self._settled:
+            if call.waiter is None:
+                call.waiter = asyncio.Event()
+            await call.waiter.wait()
+        return call.inner
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        inner = await self._sent()
+        if inner is not None:
+            found: grpc.aio.Metadata = await inner.initial_metadata()
+            if found or self._settled or not self._call.method.may_replay:
+                return found
+        await self._outcome_there()
+        inner = self._call.inner
+        return grpc.aio.Metadata() if inner is None else await inner.initial_metadata()
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        await self._outcome_there()
+        inner = self._call.inner
+        return grpc.aio.Metadata() if inner is None else await inner.trailing_metadata()
+
+    async def code(self) -> grpc.StatusCode:
+        await self._outcome_there()
+        return self._call.code if self._call.code is not None else await self._inner_or_cancelled("code", CANCELLED[0])
+
+    async def details(self) -> str:
+        await self._outcome_there()
+        return (
+            self._call.details
+            if self._call.code is not None
+            else await self._inner_or_cancelled("details", CANCELLED[1])
+        )
+
+    async def debug_error_string(self) -> str | None:
+        await self._outcome_there()
+        return await self._inner_or_cancelled("debug_error_string", "")  # type: ignore[no-any-return]
+
+    async def _inner_or_cancelled(self, name: str, otherwise: Any) -> Any:
+        inner = self._call.inner
+        return otherwise if inner is None else await getattr(inner, name)()
+
+    def _run_callbacks(self) -> None:
+        callbacks, self._callbacks = self._callbacks or (), None
+        for callback in callbacks:
+            callback(self)
+
+
+class _OneAnswer(_Common):
+    """The answer is one message."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._settled:
+            yield from self._join().__await__() if self._driving else self._drive()
+        return self._result()
+
+    def _on_settled(self) -> None:
+        if self._callbacks:
+            self._run_callbacks()
+        if self._call.waiter is not None:
+            self._call.waiter.set()
+
+    def _ended(self) -> bool:
+        return self._settled
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        if self._settled:
+            callback(self)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+        if self._call.inner is not None:
+            self._watch()
+
+    async def wait_for_connection(self) -> None:
+        await self._join()
+        self._result()
+
+
+class _ManyAnswers(_Common):
+    """The answer is a stream. The pipeline's outcome says that it is open; its end is grpc's own call's."""
+
+    _first: Any
+    _style: str
+    _iterator: AsyncIterator[Any] | None
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is not None and call.inner is not None and not call.inner.done():
+            call.inner.cancel()
+
+    def _on_settled(self) -> None:
+        self._first = Outcome.NOTHING if self._outcome is None else self._outcome.response
+        if self._call.waiter is not None:
+            self._call.waiter.set()
+        if self._callbacks:
+            if self._is_open():
+                self._call.at_end.append(lambda _code, _details: self._run_callbacks())
+            else:
+                self._run_callbacks()
+
+    def _is_open(self) -> bool:
+        return self._outcome is not None and self._outcome.error is None
+
+    def _ended(self) -> bool:
+        return bool(self._call.inner.done()) if self._is_open() else self._settled
+
+    def cancel(self) -> bool:
+        if self._settled:
+            return bool(self._is_open() and self._call.inner.cancel())
+        return super().cancel()
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        if self._settled and self._ended():
+            callback(self)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+            if self._settled:
+                self._call.at_end.append(lambda _code, _details: self._run_callbacks())
+        self._callbacks.append(callback)
+        if not self._settled and self._call.inner is not None:
+            self._watch()
+
+    async def wait_for_connection(self) -> None:
+        await self._open()
+        try:
+            await self._call.inner.wait_for_connection()
+        except grpc.aio.AioRpcError as error:
+            raise self._with_report(error) from None
+
+    async def _open(self) -> None:
+        if not self._settled:
+            await (self._join() if self._driving else self._drive())
+        self._result()
+
+    def _use(self, style: str) -> None:
+        if self._style not in ("", style):
+            raise grpc.aio.UsageError(_MIXED)
+        self._style = style
+
+    async def read(self) -> Any:
+        self._use("read")
+        return await self._next()
+
+    async def _next(self) -> Any:
+        await self._open()
+        if self._first is not Outcome.NOTHING:
+            first, self._first = self._first, Outcome.NOTHING
+            return first
+        try:
+            return await self._call.inner.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._with_report(error) from None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        self._use("iterate")
+        if self._iterator is None:
+            self._iterator = self._iterate()
+        return self._iterator
+
+    async def _iterate(self) -> AsyncIterator[Any]:
+        message = await self._next()
+        read = self._call.inner.read
+        try:
+            while message is not grpc.aio.EOF:
+                yield message
+                message = await read()
+        except grpc.aio.AioRpcError as error:
+            raise self._with_report(error) from None
+
+    def _with_report(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        return as_call_error(error, self.kit_report())
+
+
+class _ManyRequests(_Common):
+    """The client streams."""
+
+    @property
+    def _done_writing_flag(self) -> bool:
+        # Intercepted calls of grpc.aio ask for it.
+        inner = self._call.inner
+        return bool(inner is not None and getattr(inner, "_done_writing_flag", False))
+
+    async def write(self, request: Any) -> None:
+        await (await self._writable()).write(request)
+
+    async def done_writing(self) -> None:
+        await (await self._writable()).done_writing()
+
+    async def _writable(self) -> Any:
+        inner = await self._sent()
+        if inner is None:
+            self._result()
+            raise asyncio.InvalidStateError("RPC already finished.")
+        return inner
+
+
+class UnaryUnaryCall(_OneAnswer, grpc.aio.UnaryUnaryCall[Any, Any]):
+    """One request, one answer."""
+
+    def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
+        self._start(call, handler, clock)
+
+
+class StreamUnaryCall(_ManyRequests, _OneAnswer, grpc.aio.StreamUnaryCall[Any, Any]):
+    """Many requests, one answer."""
+
+    def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
+        self._start(call, handler, clock)
+
+    async def wait_for_connection(self) -> None:
+        inner = await self._sent()
+        if inner is None:
+            self._result()
+        else:
+            await inner.wait_for_connection()
+
+
+class UnaryStreamCall(_ManyAnswers, grpc.aio.UnaryStreamCall[Any, Any]):
+    """One request, many answers."""
+
+    def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
+        self._style, self._iterator = "", None
+        self._start(call, handler, clock)
+
+
+class StreamStreamCall(_ManyRequests, _ManyAnswers, grpc.aio.StreamStreamCall[Any, Any]):
+    """Many requests, many answers."""
+
+    def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
+        self._style, self._iterator = "", None
+        self._start(call, handler, clock)

@@ -1,0 +1,323 @@
+"""`kit.channel`: a `grpc.aio.Channel` over the endpoints of a target, whose calls go through the pipeline."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from kit import layers
+from kit.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from kit.client.endpoints import BalanceLayer, Endpoints, LocalEndpoints, static_addresses
+from kit.client.transport import on_endpoint
+from kit.clock import SYSTEM, Clock
+from kit.discovery import Registry
+from kit.errors import ConfigurationError
+from kit.pipeline import Call, Handler, Method, Pipeline, Shape
+from kit.policy import PolicySource, overrides_from, policy_for
+
+__all__ = ["Channel", "channel", "client_pipeline"]
+
+_LOCAL = "local:///"
+#: What every sub-channel is opened with; options that the user gives come after and win.
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # Otherwise channels to one address share a connection, and none can be renewed by itself.
+    ("grpc.use_local_subchannel_pool", 1),
+    # grpc's own 120 s would keep a service that came back unseen for as long.
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 5000),
+    # Servers allow a ping every 5 minutes unless told otherwise, and hang up on the third too many.
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+def client_pipeline(clock: Clock, rng: random.Random, endpoints: Endpoints | None) -> Pipeline:
+    """The layers of a call, outermost first. Without endpoints (on a stock channel) nothing is picked."""
+    balance = [] if endpoints is None else [BalanceLayer(endpoints, clock)]
+    return Pipeline(
+        [
+            layers.ReportLayer(clock),
+            layers.TraceCallLayer(),
+            layers.DeadlineLayer(clock),
+            layers.RetryLayer(clock, rng.random),
+            *balance,
+            layers.AttemptLayer(clock),
+            layers.TraceAttemptLayer(),
+        ]
+    )
+
+
+class _Stub:
+    """What a stub holds for one method."""
+
+    __slots__ = ("_clock", "_handler", "_method")
+
+    def __init__(self, method: Method, handler: Handler, clock: Clock) -> None:
+        self._method = method
+        self._handler = handler
+        self._clock = clock
+
+
+class _UnaryUnary(_Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> UnaryUnaryCall:
+        call = Call(
+            self._method,
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return UnaryUnaryCall(call, self._handler, self._clock)
+
+
+class _UnaryStream(_Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> UnaryStreamCall:
+        call = Call(
+            self._method,
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return UnaryStreamCall(call, self._handler, self._clock)
+
+
+class _StreamUnary(_Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> StreamUnaryCall:
+        call = Call(
+            self._method,
+            request_iterator,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return StreamUnaryCall(call, self._handler, self._clock)
+
+
+class _StreamStream(_Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> StreamStreamCall:
+        call = Call(
+            self._method,
+            request_iterator,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        return StreamStreamCall(call, self._handler, self._clock)
+
+
+class Channel(grpc.aio.Channel):
+    """A drop-in `grpc.aio.Channel`. Make it with `kit.channel`, inside the event loop that uses it."""
+
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        *,
+        policy: PolicySource = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        compression: grpc.Compression | None = None,
+        registry: Registry | None = None,
+        clock: Clock = SYSTEM,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._overrides = overrides_from(policy)
+        self._clock = clock
+        self._methods: dict[object, tuple[Method, Handler]] = {}
+
+        def dial(address: str, *more: tuple[str, Any]) -> grpc.aio.Channel:
+            arguments = [*_OPTIONS, *more, *options]
+            if credentials is None:
+                return grpc.aio.insecure_channel(address, arguments, compression)
+            return grpc.aio.secure_channel(address, credentials, arguments, compression)
+
+        if isinstance(target, str) and target.startswith("local:"):
+            name = target.removeprefix(_LOCAL)
+            if not target.startswith(_LOCAL) or not name:
+                raise ConfigurationError(f'{target!r}: write "local:///name"')
+            authority = ("grpc.default_authority", name)
+            found = registry if registry is not None else Registry()
+            self._endpoints: Endpoints = LocalEndpoints(name, lambda at: dial(at, authority), found, clock.now)
+        else:
+            addresses = static_addresses(target)
+            self._endpoints = Endpoints(",".join(addresses), dial, addresses)
+        # What spreads clients over time is no secret.
+        self._pipeline = client_pipeline(clock, rng or random.Random(), self._endpoints)  # noqa: S311
+
+    @property
+    def target(self) -> str:
+        """What the channel was opened to."""
+        return self._endpoints.target
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The layers that calls go through."""
+        return self._pipeline
+
+    def _method(self, shape: Shape, path: str, serialize: Any, deserialize: Any, registered: bool) -> tuple[Any, ...]:
+        key = (shape, path, serialize, deserialize, registered)
+        known = self._methods.get(key)
+        if known is None:
+            method = Method(
+                path=path,
+                shape=shape,
+                policy=policy_for(path, self._overrides),
+                target=self._endpoints.target,
+                request_serializer=serialize,
+                response_deserializer=deserialize,
+                registered=registered,
+            )
+            known = self._methods[key] = (method, self._pipeline.handler(method, on_endpoint(method)))
+        return (*known, self._clock)
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
+        found = self._method(
+            Shape.UNARY_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
+        )
+        return _UnaryUnary(*found)
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
+        found = self._method(
+            Shape.UNARY_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
+        )
+        return _UnaryStream(*found)
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> grpc.aio.StreamUnaryMultiCallable[Any, Any]:
+        found = self._method(
+            Shape.STREAM_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
+        )
+        return _StreamUnary(*found)
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
+        found = self._method(
+            Shape.STREAM_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
+        )
+        return _StreamStream(*found)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The best state among the endpoints; IDLE when there is none."""
+        return self._endpoints.state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Returns when `get_state` gives another state."""
+        await self._endpoints.state_changed(last_observed_state, self._clock)
+
+    async def channel_ready(self) -> None:
+        """Returns when an endpoint is connected."""
+        state = self.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            if state is grpc.ChannelConnectivity.SHUTDOWN:
+                raise grpc.aio.UsageError("Channel is closed.")
+            await self.wait_for_state_change(state)
+            state = self.get_state(try_to_connect=True)
+
+    async def close(self, grace: float | None = None) -> None:
+        """Takes no further calls; those in flight get `grace` seconds and are then cancelled."""
+        await self._endpoints.close(grace)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def channel(
+    target: str | Sequence[str],
+    *,
+    policy: PolicySource = None,
+    credentials: grpc.ChannelCredentials | None = None,
+    options: Sequence[tuple[str, Any]] = (),
+    compression: grpc.Compression | None = None,
+    registry: Registry | None = None,
+) -> Channel:
+    """Opens a channel to "host:port", "h:1,h:2", a list, "dns:///host:port", or "local:///name" in the local registry.
+
+    `policy` None takes what the descriptors say; otherwise it is a `MethodPolicy` for every method, a mapping from
+    "/package.Service/Method", "/package.Service/*" or "*" to `MethodPolicy`, or the path of a TOML file. `credentials`,
+    `options` and `compression` are grpc.aio's. Nothing is connected yet when it returns.
+
+    Raises ConfigurationError for what is no target and PolicyError for a policy that is wrong.
+    """
+    return Channel(
+        target,
+        policy=policy,
+        credentials=credentials,
+        options=options,
+        compression=compression,
+        registry=registry,
+    )

@@ -1,0 +1,123 @@
+"""The innermost handler: makes grpc's own call and waits for as much of it as settles an attempt.
+
+An answer that is one message settles the attempt when it is there. An answer that is a stream settles it at once where
+no further attempt is possible; otherwise with its first message, with non-empty initial metadata (the server has
+committed itself), or with its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+
+from kit.pipeline import Call, Handler, Method, Outcome, Shape
+
+__all__ = ["on_endpoint", "over_continuation"]
+
+
+def on_endpoint(method: Method) -> Handler:
+    """Sends to `Call.endpoint`."""
+    streams = method.shape.streams_requests
+
+    def start(call: Call) -> Any:
+        timeout = call.attempts[-1].timeout
+        sent = call.sent_metadata
+        stub = call.endpoint.stub(method)
+        options: dict[str, Any] = {
+            "timeout": timeout if timeout != math.inf else None,
+            "metadata": call.metadata if sent is None else grpc.aio.Metadata(*sent),
+        }
+        if call.credentials is not None:
+            options["credentials"] = call.credentials
+        if call.wait_for_ready is not None:
+            options["wait_for_ready"] = call.wait_for_ready
+        if call.compression is not None:
+            options["compression"] = call.compression
+        inner = stub(call.request, **options) if not streams or call.request is not None else stub(**options)
+        call.sent(inner)
+        return inner
+
+    return _settled(method, start, is_async=False)
+
+
+def over_continuation(method: Method) -> Handler:
+    """Sends with `Call.send`, the continuation that a stock channel gives its interceptors."""
+    path = method.path.encode()
+
+    async def start(call: Call) -> Any:
+        timeout = call.attempts[-1].timeout
+        sent = call.sent_metadata
+        details = grpc.aio.ClientCallDetails(
+            path,  # type: ignore[arg-type]  # bytes is what grpc.aio itself uses here
+            timeout if timeout != math.inf else None,
+            call.metadata if sent is None else grpc.aio.Metadata(*sent),
+            call.credentials,
+            call.wait_for_ready,
+        )
+        inner = await call.send(details, call.request)
+        call.sent(inner)
+        return inner
+
+    return _settled(method, start, is_async=True)
+
+
+def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) -> Handler:
+    async def one_message(call: Call) -> Outcome:
+        inner = await start(call) if is_async else start(call)
+        try:
+            return Outcome(await inner)
+        except grpc.aio.AioRpcError as error:
+            return Outcome(error=error)
+
+    async def opened(call: Call) -> Outcome:
+        inner = await start(call) if is_async else start(call)
+        _watch_end(call, inner)
+        return Outcome()
+
+    async def begun(call: Call) -> Outcome:
+        inner = await start(call) if is_async else start(call)
+        try:
+            outcome = Outcome() if await inner.initial_metadata() else Outcome(await inner.read())
+        except grpc.aio.AioRpcError as error:
+            return Outcome(error=error)
+        except asyncio.CancelledError:
+            # Waiting for metadata does not pass a cancellation on by itself.
+            inner.cancel()
+            raise
+        _watch_end(call, inner)
+        return outcome
+
+    if not method.shape.streams_responses:
+        return one_message
+    return begun if method.may_replay and method.shape is Shape.UNARY_STREAM else opened
+
+
+def _watch_end(call: Call, inner: Any) -> None:
+    """Runs `Call.at_end` when the stream ends. It refers to the notes only, so that an abandoned stream is freed."""
+
+    def ended(_: object) -> None:
+        code = _at_once(inner.code(), grpc.StatusCode.UNKNOWN)
+        details = _at_once(inner.details(), "") or ""
+        at_end, call.at_end = call.at_end, []
+        for tell in at_end:
+            tell(code, details)
+
+    def later(_: object) -> None:
+        # It may have ended before the layers outside have added what they want to do.
+        asyncio.get_running_loop().call_soon(ended, None)
+
+    inner.add_done_callback(later if inner.done() else ended)
+
+
+def _at_once(coroutine: Any, default: Any) -> Any:
+    """The result of a coroutine that need not wait, as those of a finished call do not."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    return default

@@ -1,0 +1,283 @@
+"""A grpc.aio server with what every service needs: the kit's layers, health, reflection, registration, drain.
+
+How it stops: every health name but liveness turns NOT_SERVING and the registry entry goes; a pause (`drain_delay`)
+lets balancers see it while calls are still taken; then no call is taken any more, Watch streams end, and calls in
+flight have `grace` seconds; what is left is cancelled, and its `finally` is waited for; background tasks end; the
+`on_stop` functions run, the last one added first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from kit.discovery import Registration, Registry
+from kit.errors import ConfigurationError, UsageError
+from kit.health import LIVENESS, OVERALL, READINESS, STARTUP, HealthService
+from kit.observe import get_logger
+from kit.recovery.stopping import StopRequest
+from kit.server._inflight import InFlight
+from kit.server._interceptor import KitServerInterceptor
+from kit.server._layers import LAYERS
+from kit.server._options import server_options
+from kit.server._recorder import Recorder
+
+log = get_logger("kit.server")
+
+#: Seconds that handlers, and then background tasks, have for their `finally` after they were cancelled.
+CLEANUP_TIMEOUT = 5.0
+#: Seconds of grace when the parent process is gone: nobody waits for the answers.
+ORPHAN_GRACE = 1.0
+
+AsyncFunction = Callable[[], Awaitable[object]]
+
+
+class Server:
+    """One service process. Add servicers and hooks, then `await serve()`; or `start()` and `stop()` by hand."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        listen: str | None = None,
+        register: bool | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        drain_delay: float | None = None,
+        grace: float | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        registry: Registry | None = None,
+    ) -> None:
+        """`name` is the name in the local registry and in telemetry.
+
+        What is None comes from the environment: `listen` from KIT_LISTEN ("127.0.0.1:0"), `register` from KIT_REGISTER
+        (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s). `interceptors` come
+        inside the kit's. `options` are grpc core's and win over the kit's own. Raises ConfigurationError.
+        """
+        self.name = name
+        self.health = HealthService()
+        self._options = server_options(
+            listen=listen, register=register, drain_delay=drain_delay, grace=grace, options=options
+        )
+        self._interceptors = tuple(interceptors)
+        self._registry = registry
+        self._recorder = Recorder()
+        self._on_start: list[AsyncFunction] = []
+        self._on_stop: list[AsyncFunction] = []
+        self._task_functions: list[tuple[str, AsyncFunction]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._in_flight = InFlight()
+        self._grpc: grpc.aio.Server | None = None
+        self._registration: Registration | None = None
+        self._port = 0
+        self._begun = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._crashed = asyncio.Event()
+        self._hastened = asyncio.Event()
+
+    # What is put in
+
+    def add(self, servicer: object, add_to_server: Callable[[Any, Any], object]) -> Self:
+        """Serves `servicer`; `add_to_server` is the generated `add_XServicer_to_server`. Before the start only."""
+        self._check_not_begun()
+        add_to_server(servicer, self._recorder)
+        return self
+
+    def on_start(self, function: AsyncFunction) -> Self:
+        """Awaited, in order, before the port opens. If one raises, the server does not start."""
+        self._check_not_begun()
+        self._on_start.append(function)
+        return self
+
+    def on_stop(self, function: AsyncFunction) -> Self:
+        """Awaited in reverse order after the last handler ended, also when the start failed. An error is logged."""
+        self._on_stop.append(function)
+        return self
+
+    def task(self, name: str, function: AsyncFunction) -> Self:
+        """Runs `function` beside the calls; the stop cancels it. If it raises, `serve` stops and returns 1."""
+        self._check_not_begun()
+        self._task_functions.append((name, function))
+        return self
+
+    # What can be asked
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names of the services that were added."""
+        return tuple(self._recorder.services)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; UsageError before the start."""
+        if not self._port:
+            raise UsageError(f"the server {self.name} is not started")
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """ "host:port" that clients on this machine dial; UsageError before the start."""
+        return self._options.advertised(self.port)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls whose handlers run now."""
+        return len(self._in_flight)
+
+    # Its life
+
+    async def serve(self) -> int:
+        """Starts, runs until SIGTERM, SIGINT or the end of the parent process, stops, and returns the exit code.
+
+        0 after a stop that was asked for, 1 after a background task crashed. Raises what the start raises.
+        """
+        kill_after = self._options.grace + 2 * CLEANUP_TIMEOUT
+        with StopRequest(kill_after=kill_after) as stop:
+            starting = asyncio.ensure_future(self.start())
+            await _first(starting, stop.requested)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait([starting])
+                return 0
+            starting.result()
+            await _first(stop.requested, self._crashed)
+            log.info("stopping", reason=stop.reason or "a background task crashed", in_flight=self.in_flight)
+            orphan = stop.parent_gone
+            stopping = asyncio.ensure_future(
+                self.stop(min(self._options.grace, ORPHAN_GRACE) if orphan else None, drain_delay=0 if orphan else None)
+            )
+            await _first(stopping, stop.hastened)
+            if not stopping.done():
+                log.info("hastening the stop", in_flight=self.in_flight)
+                self.hasten()
+            await stopping
+        log.info("stopped")
+        return 1 if self._crashed.is_set() else 0
+
+    async def start(self) -> int:
+        """Runs `on_start`, opens the port, starts the tasks, registers, turns SERVING; returns the port."""
+        self._check_not_begun()
+        self._begun = True
+        self.health.register([OVERALL, *self.services, LIVENESS, READINESS, STARTUP])
+        try:
+            for function in self._on_start:
+                await function()
+            self._grpc = self._build()
+            await self._grpc.start()
+            self._tasks = [asyncio.create_task(self._run(*task), name=task[0]) for task in self._task_functions]
+            if self._options.register:
+                registry = Registry() if self._registry is None else self._registry
+                metadata = {"services": ",".join(self.services)}
+                self._registration = registry.register(self.name, self.address, metadata=metadata)
+        except BaseException:
+            await self.stop(0, drain_delay=0)
+            raise
+        self.health.ready()
+        log.info("serving", address=self.address, services=self.services)
+        return self._port
+
+    async def stop(self, grace: float | None = None, *, drain_delay: float | None = None) -> None:
+        """Drains and stops, as the module says; None: the server's own seconds. A second call awaits the first."""
+        if self._stopping is None:
+            self._begun = True
+            self._stopping = asyncio.create_task(
+                self._stop(
+                    self._options.grace if grace is None else grace,
+                    self._options.drain_delay if drain_delay is None else drain_delay,
+                )
+            )
+        await asyncio.shield(self._stopping)
+
+    def hasten(self) -> None:
+        """Cuts a stop short: no pause, and calls in flight are cancelled now. Their `finally` is waited for."""
+        self._hastened.set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # Inside
+
+    def _check_not_begun(self) -> None:
+        if self._begun:
+            raise UsageError(f"the server {self.name} has been started already")
+
+    def _build(self) -> grpc.aio.Server:
+        kit = KitServerInterceptor((self._in_flight.layer, *LAYERS))
+        server = grpc.aio.server(interceptors=[kit, *self._interceptors], options=self._options.channel)
+        self._recorder.replay(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        reflection.enable_server_reflection([*self.services, health_name, reflection.SERVICE_NAME], server)
+        listen = self._options.listen
+        try:
+            self._port = server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise ConfigurationError(f"{self.name} cannot listen on {listen}; is the port taken?") from error
+        return server
+
+    async def _run(self, name: str, function: AsyncFunction) -> None:
+        try:
+            await function()
+        except Exception:
+            log.exception("a background task crashed", task=name)
+            self.health.drain()
+            self._crashed.set()
+
+    async def _stop(self, grace: float, delay: float) -> None:
+        self.health.drain()
+        if self._registration is not None:
+            self._registration.close()
+        if self._grpc is not None:
+            if delay > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hastened.wait(), delay)
+            self.health.close()
+            await self._stop_grpc(self._grpc, grace)
+            left = await self._in_flight.ended(CLEANUP_TIMEOUT)
+            if left:
+                log.warning("handlers did not end after they were cancelled", count=left)
+        await _cancel(self._tasks)
+        for function in reversed(self._on_stop):
+            try:
+                await function()
+            except Exception:
+                log.exception("an on_stop function failed")
+
+    async def _stop_grpc(self, server: grpc.aio.Server, grace: float) -> None:
+        stopping = asyncio.ensure_future(server.stop(grace))
+        await _first(stopping, self._hastened)
+        if not stopping.done():
+            await server.stop(None)
+        await stopping
+
+
+async def _first(*things: asyncio.Event | asyncio.Future[Any]) -> None:
+    """Returns when one of the events is set or one of the futures is done."""
+    waits = {asyncio.ensure_future(thing.wait()) for thing in things if isinstance(thing, asyncio.Event)}
+    try:
+        futures = {thing for thing in things if isinstance(thing, asyncio.Future)}
+        await asyncio.wait(waits | futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=CLEANUP_TIMEOUT)
+        for task in left:
+            log.warning("a background task did not end after it was cancelled", task=task.get_name())

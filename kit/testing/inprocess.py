@@ -1,0 +1,67 @@
+"""A server and a channel to it in one process, over real loopback gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc.aio
+
+from kit.client import Channel, channel
+from kit.policy import PolicySource
+from kit.server import Server
+from kit.testing.faults import Faults
+
+__all__ = ["InProcess"]
+
+
+class InProcess:
+    """Serves a servicer on a free port of the loopback and opens a `kit.channel` to it.
+
+    async with InProcess(Servicer(), add_XServicer_to_server) as process:
+        stub = XStub(process.channel)
+
+    `faults` is where calls can be made to fail; it is there even if none is given.
+    """
+
+    def __init__(
+        self,
+        servicer: object,
+        add_to_server: Callable[[Any, Any], object],
+        *,
+        name: str = "in-process",
+        policy: PolicySource = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        faults: Faults | None = None,
+    ) -> None:
+        self.faults = faults if faults is not None else Faults()
+        self.server = Server(
+            name, listen="127.0.0.1:0", register=False, grace=0.0, interceptors=(self.faults, *interceptors)
+        )
+        self.server.add(servicer, add_to_server)
+        self._policy = policy
+        self._channel: Channel | None = None
+
+    @property
+    def address(self) -> str:
+        """ "host:port" of the server."""
+        return self.server.address
+
+    @property
+    def channel(self) -> Channel:
+        """A channel to the server, closed with it."""
+        assert self._channel is not None, "use it inside `async with`"
+        return self._channel
+
+    async def __aenter__(self) -> Self:
+        await self.server.start()
+        self._channel = channel(self.address, policy=self._policy)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+        await self.server.stop(0)

@@ -1,0 +1,8 @@
+"""`python -m services.importer`: runs the importer service, configured by its environment."""
+
+import kit
+from services.importer.app import build
+from services.importer.config import Config
+
+if __name__ == "__main__":
+    raise SystemExit(kit.run(build(Config.from_env())))

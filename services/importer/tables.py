@@ -1,0 +1,79 @@
+"""The tables of the importer's database. Times are microseconds since 1970, UTC."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+imports = sa.Table(
+    "imports",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(16), nullable=False, unique=True),
+    sa.Column("workspace", sa.String(63), nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("create_time", sa.BigInteger, nullable=False),
+    sa.Column("start_time", sa.BigInteger),
+    sa.Column("end_time", sa.BigInteger),
+    sa.Column("message", sa.Text, nullable=False, default=""),
+    # The files and tasks are complete.
+    sa.Column("planned", sa.Boolean, nullable=False, default=False),
+    sa.Column("cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Index("imports_of_workspace", "workspace", "sequence"),
+)
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("import_id", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    # As it was asked for, and what is read: an upload lies in the spool.
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False, default=0),
+    sa.Column("bytes", sa.BigInteger, nullable=False, default=0),
+    sa.Column("files", sa.BigInteger, nullable=False, default=0),
+)
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("import_id", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("source", sa.Integer, nullable=False),
+    # JSON strings: a path may hold bytes that are no text.
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("task", sa.Integer, nullable=False),
+)
+done_tasks = sa.Table(
+    "done_tasks",
+    metadata,
+    sa.Column("import_id", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    # Files that were whole without a run that says so: {file: count}.
+    sa.Column("whole_files", sa.Text, nullable=False),
+)
+splits = sa.Table(
+    "splits",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("import_id", sa.String(16), nullable=False, index=True),
+    sa.Column("task", sa.Integer, nullable=False),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+    # Source id and parser state behind its last line, where that is not the end of the source.
+    sa.Column("cursor", sa.Text),
+    # Until then it is on disk, and search may know it or not.
+    sa.Column("published", sa.Boolean, nullable=False),
+)
+errors = sa.Table(
+    "errors",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("import_id", sa.String(16), nullable=False),
+    sa.Column("source", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("reason", sa.Integer, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("line", sa.BigInteger, nullable=False),
+    # A second try finds the same again.
+    sa.UniqueConstraint("import_id", "path", "reason"),
+)

@@ -1,0 +1,107 @@
+"""Finished answers, kept twice: encoded in this process's memory, and, when they were slow, in the cache service.
+
+A key holds the workspace's generation, so an answer can never be out of date. The cache service is never waited for
+longer than the search itself takes: it is asked only once a search has proved slow, while that goes on. When it fails
+it is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from kit.clock import SYSTEM, Clock
+from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
+from services.search.lru import LruCache
+
+__all__ = ["Answers", "SharedAnswers"]
+
+#: An answer that took longer than this is worth a call to the cache service.
+SLOW_SECONDS = 0.005
+#: How long the cache service is left alone after a failure.
+PAUSE_SECONDS = 5.0
+#: The cache service takes no more.
+LARGEST_SHARED = 1 << 20
+
+Search = Callable[[], Awaitable[bytes]]
+
+
+class SharedAnswers:
+    """The cache service, as far as it is there. Its failures are not raised. `connect` gives its stub."""
+
+    def __init__(self, connect: Callable[[], cache_pb2_grpc.CacheServiceAsyncStub], *, clock: Clock = SYSTEM) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._resume = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """It has not failed lately."""
+        return self._clock.now() >= self._resume
+
+    async def get(self, key: str) -> bytes | None:
+        """The answer, or None."""
+        try:
+            found = await self._connect().Get(cache_pb2.GetRequest(key=key))
+        except grpc.aio.AioRpcError:
+            self._resume = self._clock.now() + PAUSE_SECONDS
+            return None
+        return found.value if found.found else None
+
+    async def put(self, key: str, answer: bytes) -> None:
+        """Keeps an answer for as long as the cache service likes."""
+        if len(answer) > LARGEST_SHARED:
+            return
+        try:
+            await self._connect().Set(cache_pb2.SetRequest(key=key, value=answer))
+        except grpc.aio.AioRpcError:
+            self._resume = self._clock.now() + PAUSE_SECONDS
+
+
+class Answers:
+    """Gets an answer from the nearest place that has it."""
+
+    def __init__(self, limit: int, shared: SharedAnswers | None, *, clock: Clock = SYSTEM) -> None:
+        self._kept: LruCache[bytes, bytes] = LruCache(limit, len)
+        self._shared = shared
+        self._clock = clock
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: bytes, prefix: str, search: Search) -> tuple[bytes, bool]:
+        """(encoded answer, whether it had been kept). `prefix` begins the key in the cache service."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept, True
+        answer, had = await self._find(f"{prefix}/{hashlib.sha256(key).hexdigest()}", search)
+        self._kept.put(key, answer)
+        return answer, had
+
+    async def close(self) -> None:
+        """Waits for what is on its way to the cache service."""
+        if self._background:
+            await asyncio.wait(self._background)
+
+    async def _find(self, key: str, search: Search) -> tuple[bytes, bool]:
+        searching = asyncio.ensure_future(search())
+        asking: asyncio.Task[bytes | None] | None = None
+        started = self._clock.now()
+        try:
+            await asyncio.wait([searching], timeout=SLOW_SECONDS)
+            if not searching.done() and self._shared is not None and self._shared.usable:
+                asking = asyncio.create_task(self._shared.get(key))
+                await asyncio.wait([searching, asking], return_when=asyncio.FIRST_COMPLETED)
+                if asking.done() and (found := asking.result()) is not None:
+                    return found, True
+            answer = await searching
+        finally:
+            for task in (searching, asking):
+                if task is not None and not task.done():
+                    task.cancel()
+        if self._shared is not None and self._shared.usable and self._clock.now() - started > SLOW_SECONDS:
+            task_of_put = asyncio.create_task(self._shared.put(key, answer))
+            self._background.add(task_of_put)
+            task_of_put.add_done_callback(self._background.discard)
+        return answer, False

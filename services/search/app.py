@@ -1,0 +1,75 @@
+"""The search process, wired up."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc.aio
+
+import kit
+from kit.clock import SYSTEM, Clock
+from loganalyzer.cache.v1 import cache_pb2_grpc
+from loganalyzer.search.v1 import search_pb2_grpc
+from loganalyzer.workspace.v1 import workspace_pb2_grpc
+from services.search.answers import Answers, SharedAnswers
+from services.search.catalog import Catalog
+from services.search.config import Config
+from services.search.library import Library
+from services.search.service import SearchService
+from services.search.workspaces import Workspaces
+
+__all__ = ["build"]
+
+
+def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
+    """The server, not yet started: the catalogue opens when it does."""
+    catalog = Catalog(config.database)
+    library = Library(config.splits, open_splits=config.open_splits, frames=config.frames)
+    executor = ThreadPoolExecutor(config.threads, thread_name_prefix="search")
+    neighbours = _Neighbours(config)
+    answers = Answers(config.answer_bytes, SharedAnswers(lambda: neighbours.cache, clock=clock), clock=clock)
+    service = SearchService(
+        catalog,
+        library,
+        Workspaces(lambda: neighbours.workspace, clock=clock),
+        answers,
+        executor,
+        heartbeat=config.heartbeat,
+        clock=clock,
+    )
+
+    async def close() -> None:
+        await answers.close()
+        executor.shutdown(wait=False, cancel_futures=True)
+
+    server = kit.Server("search")
+    server.add(service, search_pb2_grpc.add_SearchServiceServicer_to_server)
+    server.on_start(neighbours.open)
+    server.on_stop(neighbours.close)
+    server.on_start(catalog.open)
+    server.on_stop(catalog.close)
+    server.on_stop(close)
+    return server
+
+
+class _Neighbours:
+    """The services that the search asks. Channels belong to an event loop, so they open with the server."""
+
+    workspace: workspace_pb2_grpc.WorkspaceServiceAsyncStub
+    cache: cache_pb2_grpc.CacheServiceAsyncStub
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._channels: list[grpc.aio.Channel] = []
+
+    async def open(self) -> None:
+        """Makes channels and stubs; nothing is connected before the first call."""
+        workspace, cache = kit.channel(self._config.workspace_target), kit.channel(self._config.cache_target)
+        self._channels = [workspace, cache]
+        self.workspace = workspace_pb2_grpc.WorkspaceServiceStub(workspace)
+        self.cache = cache_pb2_grpc.CacheServiceStub(cache)
+
+    async def close(self) -> None:
+        """Closes the channels."""
+        for channel in self._channels:
+            await channel.close()

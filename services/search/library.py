@@ -1,0 +1,78 @@
+"""The splits on disk, opened when they are needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import zstandard
+
+from kit.errors import DataLoss
+from loganalyzer.search.v1 import search_pb2
+from services.search.catalog import Published
+from services.search.index import SCHEMA_VERSION, read_meta, split_path
+from services.search.index.engine import TantivySplit
+from services.search.index.layout import remove_tree
+from services.search.index.split import FrameCache, SplitReader
+from services.search.lru import LruCache
+
+__all__ = ["DAMAGED", "Library"]
+
+#: What reading a split raises when its files are missing or damaged.
+DAMAGED = (OSError, ValueError, zstandard.ZstdError)
+
+Opener = Callable[[Path, FrameCache], SplitReader]
+
+
+class Library:
+    """Keeps readers of the splits used last. Everything here may block: it belongs into the threads that search."""
+
+    def __init__(self, root: Path, *, open_splits: int, frames: int, opener: Opener = TantivySplit) -> None:
+        self._root = root
+        self._readers: LruCache[Path, SplitReader] = LruCache(open_splits)
+        self._frames: FrameCache = LruCache(frames)
+        self._opener = opener
+        self._lock = threading.Lock()
+
+    def reader(self, published: Published) -> SplitReader:
+        """The reader of a published split. DataLoss where it cannot be opened."""
+        return self._open(published.workspace, published.split.id)
+
+    def check(self, workspace: str, split: search_pb2.Split) -> str:
+        """Why a split cannot be published as described; "" when it can."""
+        if split.schema_version != SCHEMA_VERSION:
+            return f"has format {split.schema_version}, this program reads {SCHEMA_VERSION}"
+        try:
+            path = split_path(self._root, workspace, split.id)
+            if not path.is_dir():
+                return "has no folder"
+            if read_meta(path) != split:
+                return "is not what lies in its folder"
+            self._open(workspace, split.id)
+        except DataLoss as error:
+            return f"cannot be opened: {error.__cause__}"
+        except DAMAGED as error:
+            return f"cannot be read: {error}"
+        return ""
+
+    def remove(self, workspace: str) -> None:
+        """Removes the folders of all splits of a workspace. Searches under way keep what they have open."""
+        folder = split_path(self._root, workspace, "any").parent
+        self._readers.drop(lambda path: path.parent == folder)
+        self._frames.drop(lambda key: key[0].parent == folder)
+        remove_tree(folder)
+
+    def _open(self, workspace: str, split_id: str) -> SplitReader:
+        path = split_path(self._root, workspace, split_id)
+        reader = self._readers.get(path)
+        if reader is None:
+            with self._lock:
+                reader = self._readers.get(path)
+                if reader is None:
+                    try:
+                        reader = self._opener(path, self._frames)
+                    except DAMAGED as error:
+                        raise DataLoss(f"split {split_id} cannot be read", reason="SPLIT_DAMAGED") from error
+                    self._readers.put(path, reader)
+        return reader

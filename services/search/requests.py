@@ -1,0 +1,131 @@
+"""What requests say, checked: every reader here raises InvalidArgument with a violation that names the field."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import struct
+
+from google.protobuf import timestamp_pb2
+
+from kit.errors import FieldViolation, InvalidArgument
+from loganalyzer.search.v1 import query_pb2
+from services.search.execute import Place
+from services.search.index.split import Order
+from services.search.query import QuerySyntaxError, normalise, parse, with_times
+
+__all__ = [
+    "DOMAIN",
+    "log_of",
+    "number_of",
+    "order_of",
+    "place_of",
+    "query_of",
+    "token_of",
+    "workspace_of",
+]
+
+#: Of ErrorInfo.
+DOMAIN = "loganalyzer"
+
+_WORKSPACE = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})")
+_LOG = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})/logs/([a-z0-9]{1,32})-([1-9][0-9]{0,17})")
+# Version, hash of what was asked for, whether the place has a time, time, split, row.
+_TOKEN = struct.Struct(">B8s?qQQ")
+_TOKEN_VERSION = 1
+
+
+def workspace_of(parent: str) -> str:
+    """The id in "workspaces/{id}"."""
+    found = _WORKSPACE.fullmatch(parent)
+    if found is None:
+        raise invalid("parent", 'must be "workspaces/" and 4 to 63 of a-z, 0-9 and "-", a letter first')
+    return found[1]
+
+
+def log_of(name: str) -> tuple[str, str, int]:
+    """(workspace id, source id, line number) in "workspaces/{workspace}/logs/{source}-{line}"."""
+    found = _LOG.fullmatch(name)
+    if found is None:
+        raise invalid("name", 'must be "workspaces/{workspace}/logs/{id}" with the id of a hit')
+    return found[1], found[2], int(found[3])
+
+
+def query_of(
+    text: str, start: timestamp_pb2.Timestamp | None = None, end: timestamp_pb2.Timestamp | None = None
+) -> query_pb2.Query:
+    """The normal form of a query in text form, restricted to [start, end)."""
+    low = None if start is None else _micros(start, "start_time")
+    high = None if end is None else _micros(end, "end_time")
+    if low is not None and high is not None and low > high:
+        raise invalid("start_time", "must not be after end_time")
+    try:
+        query = parse(text)
+    except QuerySyntaxError as error:
+        raise InvalidArgument(
+            f"query: {error}",
+            reason="QUERY_SYNTAX",
+            domain=DOMAIN,
+            metadata={"position": str(error.position)},
+            violations=[FieldViolation("query", str(error))],
+        ) from error
+    return normalise(with_times(query, low, high))
+
+
+def order_of(text: str) -> Order:
+    """The order of hits; newest first when nothing is said."""
+    words = " ".join(text.split())
+    known = {"": Order.NEWEST, "timestamp desc": Order.NEWEST, "timestamp": Order.OLDEST, "timestamp asc": Order.OLDEST}
+    if words not in known:
+        raise invalid("order_by", 'must be "timestamp desc" or "timestamp"')
+    return known[words]
+
+
+def number_of(value: int, field: str, *, default: int, largest: int | None = None) -> int:
+    """A number in [0, largest]; 0 means the default."""
+    if value < 0:
+        raise invalid(field, "must not be negative")
+    if largest is not None and value > largest:
+        raise invalid(field, f"must be at most {largest}")
+    return value or default
+
+
+def token_of(place: Place, workspace: str, query: bytes, order: Order) -> str:
+    """The page token of what follows `place`."""
+    packed = _TOKEN.pack(
+        _TOKEN_VERSION, _asked(workspace, query, order), place.time is not None, place.time or 0, place.seq, place.row
+    )
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def place_of(token: str, workspace: str, query: bytes, order: Order) -> Place | None:
+    """Where the page begins; None for the first one."""
+    if not token:
+        return None
+    try:
+        packed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        version, asked, dated, time, seq, row = _TOKEN.unpack(packed)
+    except (binascii.Error, ValueError, struct.error):
+        version = None
+    if version != _TOKEN_VERSION:
+        raise invalid("page_token", "is not a token that a search gave")
+    if asked != _asked(workspace, query, order):
+        raise invalid("page_token", "belongs to another query, order or workspace")
+    return Place(time if dated else None, seq, row)
+
+
+def invalid(field: str, description: str) -> InvalidArgument:
+    """The error for one wrong field."""
+    return InvalidArgument(f"{field} {description}", violations=[FieldViolation(field, description)])
+
+
+def _asked(workspace: str, query: bytes, order: Order) -> bytes:
+    return hashlib.blake2b(b"\0".join([workspace.encode(), order.value.encode(), query]), digest_size=8).digest()
+
+
+def _micros(when: timestamp_pb2.Timestamp, field: str) -> int:
+    if not 0 <= when.nanos < 1_000_000_000 or not -62_135_596_800 <= when.seconds < 253_402_300_800:
+        raise invalid(field, "is not a time between the years 1 and 9999")
+    return when.seconds * 1_000_000 + -(-when.nanos // 1000)

@@ -1,0 +1,176 @@
+"""What a handler raises arrives as a status with details, for every shape and style, through a stock channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from kit import errors
+from tests.integration.server.conftest import Serve
+from tests.integration.server.echo import METHODS, SERVICE, Context, call, failure
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@every_method
+async def test_a_call_that_goes_well_passes_unchanged(serve: Serve, method: str) -> None:
+    served = await serve()
+    assert set(await call(served.channel, method, "hello")) == {"hello"}
+    assert served.echo.ended == [method]
+
+
+@every_method
+async def test_a_status_error_arrives_with_code_message_and_details(serve: Serve, method: str) -> None:
+    async def act(text: str, context: Context) -> None:
+        raise errors.NotFound("no such thing: ü", reason="GONE", domain="test", metadata={"id": "7"})
+
+    served = await serve(act)
+    details = errors.details_of(await failure(served.channel, method))
+    assert details == errors.ErrorDetails(
+        grpc.StatusCode.NOT_FOUND, "no such thing: ü", reason="GONE", domain="test", metadata={"id": "7"}
+    )
+    assert served.echo.ended == [method]
+
+
+@every_method
+async def test_a_crash_is_internal_with_an_id_that_the_log_has(
+    serve: Serve, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(text: str, context: Context) -> None:
+        raise ValueError("the password is hunter2")
+
+    served = await serve(act)
+    error = await failure(served.channel, method)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    text = error.details() or ""
+    assert text.startswith("internal error, id ")
+    assert "hunter2" not in str(error)
+    record: Any = next(record.msg for record in caplog.records if record.levelno == logging.ERROR)
+    assert record["error_id"] == text.rpartition(" ")[2]
+    assert record["method"] == f"/{SERVICE}/{method}"
+    assert "hunter2" in str(record["exc_info"])
+
+
+@every_method
+async def test_abort_passes_unchanged(serve: Serve, method: str) -> None:
+    async def act(text: str, context: Context) -> None:
+        await context.abort(grpc.StatusCode.DATA_LOSS, "as I say", (("x-own", "1"),))
+
+    served = await serve(act)
+    error = await failure(served.channel, method)
+    assert (error.code(), error.details()) == (grpc.StatusCode.DATA_LOSS, "as I say")
+    assert ("x-own", "1") in tuple(error.trailing_metadata())
+
+
+@every_method
+async def test_a_handler_that_raises_cancelled_error_does_not_hang_its_client(serve: Serve, method: str) -> None:
+    async def act(text: str, context: Context) -> None:
+        raise asyncio.CancelledError
+
+    served = await serve(act)
+    assert (await failure(served.channel, method)).code() is grpc.StatusCode.CANCELLED
+
+
+async def test_a_code_that_the_handler_set_is_kept(serve: Serve) -> None:
+    async def act(text: str, context: Context) -> None:
+        context.set_code(grpc.StatusCode.OUT_OF_RANGE)
+        context.set_details("past the end")
+
+    served = await serve(act)
+    error = await failure(served.channel, "UnaryUnary")
+    assert (error.code(), error.details()) == (grpc.StatusCode.OUT_OF_RANGE, "past the end")
+
+
+async def test_trailing_metadata_of_the_handler_is_sent_beside_the_status(serve: Serve) -> None:
+    async def act(text: str, context: Context) -> None:
+        context.set_trailing_metadata((("x-seen", "yes"),))
+        raise errors.Unavailable("later", retry_after=1.5)
+
+    served = await serve(act)
+    error = await failure(served.channel, "UnaryUnary")
+    trailing = dict(error.trailing_metadata())
+    assert trailing["x-seen"] == "yes"
+    assert trailing["grpc-retry-pushback-ms"] == "1500"
+    assert errors.details_of(error).retry_after == 1.5
+
+
+async def test_a_huge_error_still_arrives(serve: Serve) -> None:
+    async def act(text: str, context: Context) -> None:
+        raise errors.InvalidArgument(
+            "漢" * 5000,
+            reason="MANY",
+            violations=[errors.FieldViolation(f"field{n}", "wrong " * 20) for n in range(200)],
+        )
+
+    served = await serve(act)
+    details = errors.details_of(await failure(served.channel, "UnaryUnary"))
+    assert details.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.message.startswith("漢漢漢")
+    assert details.reason == "MANY"
+
+
+async def test_a_request_that_cannot_be_parsed_is_refused_without_internals(serve: Serve) -> None:
+    served = await serve()
+    raw: Any = served.channel.unary_unary(f"/{SERVICE}/UnaryUnary")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await raw(b"\xff\xff\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "DecodeError" not in str(caught.value)
+    assert served.echo.ended == []
+
+
+async def test_the_failure_of_a_call_made_inside_is_told_in_safe_words(serve: Serve) -> None:
+    async def fail(text: str, context: Context) -> None:
+        raise errors.Unavailable("disk /dev/sda is full", retry_after=1)
+
+    inner = await serve(fail)
+
+    async def ask(text: str, context: Context) -> None:
+        await call(inner.channel, "UnaryUnary", text)
+
+    outer = await serve(ask)
+    error = await failure(outer.channel, "UnaryUnary")
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert "sda" not in str(error)
+
+
+async def test_an_unexpected_status_of_a_call_made_inside_is_a_defect(serve: Serve) -> None:
+    async def fail(text: str, context: Context) -> None:
+        raise errors.InvalidArgument("bad")
+
+    inner = await serve(fail)
+
+    async def ask(text: str, context: Context) -> None:
+        await call(inner.channel, "UnaryUnary", text)
+
+    outer = await serve(ask)
+    assert (await failure(outer.channel, "UnaryUnary")).code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_synchronous_handler_is_served_as_it_is(caplog: pytest.LogCaptureFixture, serve: Serve) -> None:
+    from kit.server import Server
+
+    def plain(request: StringValue, context: object) -> StringValue:
+        return StringValue(value=request.value.upper())
+
+    def add(_: object, server: Any) -> None:
+        handlers = {
+            "Up": grpc.unary_unary_rpc_method_handler(plain, StringValue.FromString, StringValue.SerializeToString)
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Sync", handlers),))
+        server.add_registered_method_handlers("test.Sync", handlers)
+
+    async with (
+        Server("sync", register=False, grace=0).add(None, add) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = channel.unary_unary("/test.Sync/Up", StringValue.SerializeToString, StringValue.FromString)
+        assert (await stub(StringValue(value="a"))).value == "A"
+    assert "served without the kit" in json.dumps([str(record.msg) for record in caplog.records])

@@ -1,0 +1,101 @@
+"""The layers one by one, around a handler of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from kit import errors
+from kit.server import _layers
+from kit.server._call import Handler, ServerCall, compose
+from tests.unit.server.fakes import FakeContext
+
+
+def call_of(context: FakeContext) -> ServerCall:
+    return ServerCall("/test.Echo/UnaryUnary", "request", context)  # type: ignore[arg-type]  # a fake
+
+
+def handler(act: Callable[[], Awaitable[Any]]) -> Handler:
+    async def handle(_: ServerCall) -> Any:
+        return await act()
+
+    return handle
+
+
+async def test_layers_wrap_in_the_order_in_which_they_are_listed() -> None:
+    order: list[str] = []
+
+    def layer(name: str) -> Callable[[Handler], Handler]:
+        def wrap(inner: Handler) -> Handler:
+            async def handle(call: ServerCall) -> Any:
+                order.append(name)
+                return await inner(call)
+
+            return handle
+
+        return wrap
+
+    async def act() -> str:
+        return "done"
+
+    assert await compose([layer("a"), layer("b")], handler(act))(call_of(FakeContext())) == "done"
+    assert order == ["a", "b"]
+
+
+def test_the_servers_pipeline_is_trace_then_errors_then_deadline() -> None:
+    assert [layer.__name__ for layer in _layers.LAYERS] == ["trace", "map_errors", "deadline"]
+
+
+async def test_an_expired_call_is_refused_before_the_handler() -> None:
+    async def act() -> None:
+        raise AssertionError("the handler ran")
+
+    context = FakeContext(remaining=0)
+    with pytest.raises(grpc.aio.AbortError):
+        await compose(_layers.LAYERS, handler(act))(call_of(context))
+    assert context.aborted is not None
+    assert context.aborted[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_handler_that_outlives_its_deadline_is_cancelled_and_told_so() -> None:
+    cancelled = asyncio.Event()
+
+    async def act() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    context = FakeContext(remaining=0.01)
+    call = call_of(context)
+    with pytest.raises(grpc.aio.AbortError):
+        await compose([_layers.map_errors, _layers.deadline], handler(act))(call)
+    assert cancelled.is_set()
+    assert call.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_write_to_a_client_that_is_gone_is_no_defect() -> None:
+    async def act() -> None:
+        raise grpc.aio.InternalError("execute_batch failed")
+
+    call = call_of(FakeContext())
+    with pytest.raises(asyncio.CancelledError):
+        await _layers.map_errors(handler(act))(call)
+    assert call.code is grpc.StatusCode.CANCELLED
+
+
+async def test_an_error_raised_after_the_handlers_own_abort_keeps_the_aborts_status() -> None:
+    class AbortedContext(FakeContext):
+        async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
+            raise grpc.aio.UsageError("Abort already called!")
+
+    async def act() -> None:
+        raise errors.NotFound("late")
+
+    with pytest.raises(asyncio.CancelledError):
+        await _layers.map_errors(handler(act))(call_of(AbortedContext()))
