@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from gateway.problem import CLIENT_CLOSED, MEDIA_TYPE, Problem, refused
+from gateway.problem import CLIENT_CLOSED, MEDIA_TYPE, Problem, RefusedError, refused
 
 __all__ = ["ClientGoneError", "Exchange", "Header", "Receive", "Scope", "Send", "Watch"]
 
@@ -119,17 +119,15 @@ class Exchange:
             return False
         return b"transfer-encoding" in self.headers or self.headers.get(b"content-length", b"0") != b"0"
 
-    @property
-    def content_length(self) -> int | None:
-        """Length of the body as it was announced, or None."""
+    def check_length(self, limit: int) -> None:
+        """Raises RefusedError (413) where the announced length is above `limit` bytes; nothing is read."""
         text = self.headers.get(b"content-length", b"")
-        return int(text) if text.isdigit() else None
+        if text.isdigit() and int(text) > limit:
+            raise _too_large(limit)
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises RefusedError (413) above `limit` bytes."""
-        length = self.content_length
-        if length is not None and length > limit:
-            raise _too_large(limit)
+        self.check_length(limit)
         pieces: list[bytes] = []
         async for piece in self.pieces(limit):
             pieces.append(piece)  # noqa: PERF401 - an async comprehension would hide that the limit is enforced inside
@@ -216,7 +214,7 @@ class Watch:
             self._task.cancel()
 
 
-def _too_large(limit: int) -> Exception:
+def _too_large(limit: int) -> RefusedError:
     return refused(
         413,
         grpc.StatusCode.INVALID_ARGUMENT,

@@ -239,7 +239,7 @@ _STREAM_HEADERS: tuple[Header, ...] = ((b"cache-control", b"no-cache"), (b"x-acc
 
 
 class _Writer:
-    """Writes records and, in silences, heartbeats; one at a time, so that each stays whole and the first comes first."""
+    """Writes records and, in silences, heartbeats; one at a time, so that each stays whole and the order holds."""
 
     def __init__(self, exchange: Exchange, framing: Framing) -> None:
         self._exchange = exchange

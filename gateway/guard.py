@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from gateway.problem import RefusedError, refused
+from gateway.problem import refused
 
 __all__ = ["Guard", "is_loopback"]
 
@@ -39,11 +39,11 @@ class Guard:
             self._names = frozenset(with_port | (own if port == 80 else set()) | {host.lower() for host in hosts})
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 
-    def check(self, host: str, origin: str | None) -> RefusedError | None:
-        """The refusal of a request with these headers, or None. An empty `host` is one that was not sent."""
+    def check(self, host: str, origin: str | None) -> None:
+        """Raises RefusedError for a request with these headers. An empty `host` is one that was not sent."""
         name = host.lower()
         if self._names is not None and name not in self._names:
-            return refused(
+            raise refused(
                 421,
                 grpc.StatusCode.PERMISSION_DENIED,
                 "HOST_NOT_ALLOWED",
@@ -51,13 +51,12 @@ class Guard:
                 "Use localhost or 127.0.0.1 with its port, or add the name to allowed_hosts.",
             )
         if origin is not None and not self._same_origin(origin.lower(), name):
-            return refused(
+            raise refused(
                 403,
                 grpc.StatusCode.PERMISSION_DENIED,
                 "ORIGIN_NOT_ALLOWED",
                 "A page of another origin may not use this gateway.",
             )
-        return None
 
     def _same_origin(self, origin: str, host: str) -> bool:
         if origin in self._origins:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit import discovery, errors, observe, policy
-from kit.call import Attempt, CallReport, Deadline, deadline, report, reports, timeout
+from kit.call import Attempt, CallReport, Deadline, background, deadline, report, reports, timeout
 from kit.client import channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import IdempotencyLevel, MethodPolicy, RetryPolicy
@@ -29,6 +29,7 @@ __all__ = [
     "MethodPolicy",
     "RetryPolicy",
     "Server",
+    "background",
     "channel",
     "client_interceptors",
     "data_dir",

@@ -6,12 +6,13 @@ serves, the client side reads it. A report is only put together when somebody as
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar, Token, copy_context
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import grpc
 
@@ -23,6 +24,7 @@ __all__ = [
     "CallReport",
     "Deadline",
     "Reporting",
+    "background",
     "collect",
     "deadline",
     "expires_at",
@@ -99,6 +101,22 @@ def timeout(seconds: float, *, clock: Clock | None = None) -> Iterator[Deadline]
         yield inner
     finally:
         _deadline.reset(token)
+
+
+_T = TypeVar("_T")
+
+
+def background(work: Coroutine[object, object, _T], *, name: str | None = None) -> asyncio.Task[_T]:
+    """Starts work that outlives the call that asks for it, as a task; keep a reference to it.
+
+    A task that a handler makes with `asyncio.create_task` inherits the handler's deadline, and every call that it makes
+    after that instant is refused. This one has no deadline and its calls are in nobody's `reports()`; it stays in the
+    call's trace.
+    """
+    context = copy_context()
+    context.run(_deadline.set, _NONE)
+    context.run(_collectors.set, ())
+    return asyncio.get_running_loop().create_task(work, name=name, context=context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -296,11 +296,12 @@ class _ManyAnswers(_Common):
         self._first = Outcome.NOTHING if self._outcome is None else self._outcome.response
         if self._call.waiter is not None:
             self._call.waiter.set()
+        if not self._is_open():
+            self._run_callbacks()
+            return
         if self._callbacks:
-            if self._is_open():
-                self._call.at_end.append(lambda _code, _details: self._run_callbacks())
-            else:
-                self._run_callbacks()
+            self._call.at_end.append(lambda _code, _details: self._run_callbacks())
+        _watch_end(self._call)
 
     def _is_open(self) -> bool:
         return self._outcome is not None and self._outcome.error is None
@@ -374,6 +375,29 @@ class _ManyAnswers(_Common):
 
     def _with_report(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
         return as_call_error(error, self.kit_report())
+
+
+def _watch_end(call: Call) -> None:
+    """Runs `Call.at_end` when the stream ends. It refers to the notes only, so that an abandoned stream is freed."""
+
+    def ended(inner: Any) -> None:
+        code = _at_once(inner.code(), grpc.StatusCode.UNKNOWN)
+        details = _at_once(inner.details(), "") or ""
+        at_end, call.at_end = call.at_end, []
+        for tell in at_end:
+            tell(code, details)
+
+    call.inner.add_done_callback(ended)
+
+
+def _at_once(coroutine: Any, default: Any) -> Any:
+    """The result of a coroutine that need not wait, as those of a finished call do not."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    return default
 
 
 class _ManyRequests(_Common):

@@ -74,50 +74,23 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
             return Outcome(error=error)
 
     async def opened(call: Call) -> Outcome:
-        inner = await start(call) if is_async else start(call)
-        _watch_end(call, inner)
+        if is_async:
+            await start(call)
+        else:
+            start(call)
         return Outcome()
 
     async def begun(call: Call) -> Outcome:
         inner = await start(call) if is_async else start(call)
         try:
-            outcome = Outcome() if await inner.initial_metadata() else Outcome(await inner.read())
+            return Outcome() if await inner.initial_metadata() else Outcome(await inner.read())
         except grpc.aio.AioRpcError as error:
             return Outcome(error=error)
         except asyncio.CancelledError:
             # Waiting for metadata does not pass a cancellation on by itself.
             inner.cancel()
             raise
-        _watch_end(call, inner)
-        return outcome
 
     if not method.shape.streams_responses:
         return one_message
     return begun if method.may_replay and method.shape is Shape.UNARY_STREAM else opened
-
-
-def _watch_end(call: Call, inner: Any) -> None:
-    """Runs `Call.at_end` when the stream ends. It refers to the notes only, so that an abandoned stream is freed."""
-
-    def ended(_: object) -> None:
-        code = _at_once(inner.code(), grpc.StatusCode.UNKNOWN)
-        details = _at_once(inner.details(), "") or ""
-        at_end, call.at_end = call.at_end, []
-        for tell in at_end:
-            tell(code, details)
-
-    def later(_: object) -> None:
-        # It may have ended before the layers outside have added what they want to do.
-        asyncio.get_running_loop().call_soon(ended, None)
-
-    inner.add_done_callback(later if inner.done() else ended)
-
-
-def _at_once(coroutine: Any, default: Any) -> Any:
-    """The result of a coroutine that need not wait, as those of a finished call do not."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    coroutine.close()
-    return default

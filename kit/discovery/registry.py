@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,7 +120,7 @@ class Registry:
             return []
         return [name for name in names if self.lookup(name)]
 
-    async def watch(self, name: str, *, interval: float = WATCH_INTERVAL) -> AsyncIterator[list[Instance]]:
+    async def watch(self, name: str, *, interval: float = WATCH_INTERVAL) -> AsyncGenerator[list[Instance], None]:
         """Yields the live instances at once and again after each change. `interval` is in seconds."""
         seen: list[Instance] | None = None
         while True:

@@ -13,9 +13,12 @@ from kit.observe import tracing
 from kit.pipeline import CANCELLED, Attempted, Call, Handler, Method, Outcome
 from kit.resilience.deadline import attempt_timeout
 
-__all__ = ["PREVIOUS_ATTEMPTS_KEY", "AttemptLayer", "TraceAttemptLayer"]
+__all__ = ["KIT_PREVIOUS_ATTEMPTS_KEY", "PREVIOUS_ATTEMPTS_KEY", "AttemptLayer", "TraceAttemptLayer"]
 
 PREVIOUS_ATTEMPTS_KEY = "grpc-previous-rpc-attempts"
+#: The same number once more: grpc core drops the official header while its own (transparent) retries are enabled, which
+#: they should be. With the channel option ("grpc.enable_retries", 0) the official one arrives.
+KIT_PREVIOUS_ATTEMPTS_KEY = "kit-previous-rpc-attempts"
 
 log = logging.getLogger("kit.client")
 
@@ -45,7 +48,7 @@ class AttemptLayer:
                 call.sent_metadata = list(call.metadata or ())
                 seen = sum(earlier.sent for earlier in call.attempts) - 1
                 if seen:
-                    call.sent_metadata.append((PREVIOUS_ATTEMPTS_KEY, str(seen)))
+                    call.sent_metadata += [(PREVIOUS_ATTEMPTS_KEY, str(seen)), (KIT_PREVIOUS_ATTEMPTS_KEY, str(seen))]
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s: attempt %d/%d%s", method.path, before + 1, most, f" to {endpoint}" if endpoint else "")
             outcome = await inner(call)

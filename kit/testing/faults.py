@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
@@ -108,21 +109,19 @@ class Faults(grpc.aio.ServerInterceptor):
     def _streaming(self, inner: Any, method: str) -> Any:
         async def behave(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             call, fault = await self._note(method, context)
-            failing = fault is not None and fault.code is not None
+            allowed = -1 if fault is None or fault.code is None else fault.after_messages
             sent = 0
             try:
                 await self._before(fault, context)
-                if fault is None or not failing:
-                    async for message in inner(request, context):
-                        yield message
-                    return
-                if fault.after_messages:
-                    async for message in inner(request, context):
-                        yield message
-                        sent += 1
-                        if sent == fault.after_messages:
-                            break
-                await _fail(fault, context)
+                if allowed:
+                    async with contextlib.aclosing(inner(request, context)) as messages:
+                        async for message in messages:
+                            yield message
+                            sent += 1
+                            if sent == allowed:
+                                break
+                if fault is not None and fault.code is not None:
+                    await _fail(fault, context)
             except (asyncio.CancelledError, GeneratorExit):
                 call.cancelled.set()
                 raise

@@ -184,6 +184,6 @@ def _refusal(answer: httpx.Response) -> GatewayError:
         problem = {"title": f"the gateway answered {answer.status_code} {answer.reason_phrase}"}
     text = sentence(problem)
     wait = answer.headers.get("Retry-After")
-    if wait and "try again" not in text:
+    if wait and "try again" not in text.casefold():
         text += f" (try again in {wait} s)"
     return GatewayError(text, status=answer.status_code)

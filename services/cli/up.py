@@ -75,29 +75,33 @@ async def _run(plan: Plan, sample: Path | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    processes = Processes(plan, stop, say=click.echo)
     registry = Registry(plan.data_dir / "run" / "registry")
-    start = asyncio.ensure_future(_start(plan, registry, processes, sample))
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    failure: BaseException | None = None
-    if start.done():
-        failure = start.exception()
-    else:
+    processes = Processes(plan, registry, stop, say=click.echo)
+    start = asyncio.create_task(_start(plan, registry, processes, sample))
+    try:
+        await _first(start, stop, processes.failed)
+        if start.done():
+            start.result()
+            await stop.wait()
+        elif not stop.is_set():
+            raise GatewayError(_given_up(plan, processes.given_up))
+        click.echo("stopping ...")
+    finally:
         start.cancel()
-        await asyncio.wait({start})
-    if failure is None:
-        await stopped
-        click.echo("\nstopping ...")
-    stop.set()
-    stopped.cancel()
-    await processes.ended()
-    if failure is not None:
-        raise failure
+        stop.set()
+        await processes.ended()
     if processes.given_up:
         raise GatewayError(_given_up(plan, processes.given_up))
     click.echo("stopped")
     return 0
+
+
+async def _first(task: asyncio.Task[None], *events: asyncio.Event) -> None:
+    """Returns when the task is done or one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait([task, *waits], return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _start(plan: Plan, registry: Registry, processes: Processes, sample: Path | None) -> None:
@@ -180,7 +184,10 @@ def _leftovers(plan: Plan, registry: Registry) -> str:
     return f"{', '.join(found)} of {plan.data_dir} still runs from before; stop it, or choose another --data-dir"
 
 
-def _given_up(plan: Plan, name: str) -> str:
-    path = plan.log_file(name)
-    last = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
-    return "\n".join([f"{name} ends again and again; its log is {path}", *(f"  {line}" for line in last)])
+def _given_up(plan: Plan, names: list[str]) -> str:
+    lines: list[str] = []
+    for name in names:
+        path = plan.log_file(name)
+        last = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
+        lines += [f"{name} ended again and again; the end of its log {path}:", *(f"  {line}" for line in last)]
+    return "\n".join(lines)

@@ -35,15 +35,17 @@ def in_workspace(workspace: str, rest: str = "") -> str:
 def workspaces(ctx: click.Context, gateway: str | None, data_dir: Path | None) -> None:
     """List, create and delete workspaces. Without a further word: list."""
     ctx.obj = (gateway, data_dir)
+    # The options may stand before the further word or behind it.
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+        ctx.invoke(list_, gateway=gateway, data_dir=data_dir)
 
 
 @workspaces.command("list")
-@click.pass_obj
-def list_(where: tuple[str | None, Path | None]) -> None:
+@gateway_options
+@click.pass_context
+def list_(ctx: click.Context, gateway: str | None, data_dir: Path | None) -> None:
     """List the workspaces, oldest first."""
-    with quiet_when_closed(), Gateway.connect(*where) as door:
+    with quiet_when_closed(), _connect(ctx, gateway, data_dir) as door:
         rows: list[tuple[str, ...]] = [("NAME", "DISPLAY NAME", "CREATED", "")]
         token = ""
         while True:
@@ -58,12 +60,13 @@ def list_(where: tuple[str | None, Path | None]) -> None:
 @workspaces.command()
 @click.argument("name")
 @click.option("--id", "identifier", help="Last part of its name.  [default: NAME if that can be an id, else made up]")
-@click.pass_obj
-def create(where: tuple[str | None, Path | None], name: str, identifier: str | None) -> None:
+@gateway_options
+@click.pass_context
+def create(ctx: click.Context, name: str, identifier: str | None, gateway: str | None, data_dir: Path | None) -> None:
     """Create a workspace that is shown as NAME, and print its name."""
     if identifier is None:
         identifier = name if _ID.fullmatch(name) else ""
-    with Gateway.connect(*where) as door:
+    with _connect(ctx, gateway, data_dir) as door:
         made = door.ask("POST", "/v1/workspaces", params={"workspaceId": identifier}, body={"displayName": name})
         click.echo(made["name"])
 
@@ -72,10 +75,11 @@ def create(where: tuple[str | None, Path | None], name: str, identifier: str | N
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until nothing of it is left.")
-@click.pass_obj
-def delete(where: tuple[str | None, Path | None], name: str, yes: bool, wait: bool) -> None:
+@gateway_options
+@click.pass_context
+def delete(ctx: click.Context, name: str, yes: bool, wait: bool, gateway: str | None, data_dir: Path | None) -> None:
     """Delete the workspace NAME with its imports and all its lines."""
-    with Gateway.connect(*where) as door:
+    with _connect(ctx, gateway, data_dir) as door:
         found = door.ask("GET", in_workspace(name))
         if not yes:
             shown = render.printable(found.get("displayName", ""))
@@ -87,6 +91,11 @@ def delete(where: tuple[str | None, Path | None], name: str, yes: bool, wait: bo
         if error := operation.get("error"):
             raise GatewayError(str(error.get("message") or "the deletion failed"))
         click.echo(f"{found['name']} deleted" if operation.get("done") else f"{found['name']}: {operation['name']}")
+
+
+def _connect(ctx: click.Context, gateway: str | None, data_dir: Path | None) -> Gateway:
+    outer_gateway, outer_data_dir = ctx.find_object(tuple) or (None, None)
+    return Gateway.connect(gateway or outer_gateway, data_dir or outer_data_dir)
 
 
 def _row(workspace: dict[str, Any]) -> tuple[str, ...]:

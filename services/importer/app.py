@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grpc.aio
+
 import kit
 from kit.clock import SYSTEM, Clock
 from loganalyzer.importer.v1 import importer_pb2_grpc
@@ -14,14 +16,15 @@ from services.importer.service import ImporterService
 from services.importer.store import ImportStore
 
 
-def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
+def build(config: Config, *, clock: Clock = SYSTEM, server: kit.Server | None = None) -> kit.Server:
     """The server, not yet started: when it does, the workers start and unfinished imports go on."""
+    server = kit.Server("importer") if server is None else server
     database, spool = data_folders(config.folder)
     store, pool = ImportStore(database), WorkerPool(config.workers)
-    search, workspaces = kit.channel(config.search_target), kit.channel(config.workspace_target)
+    neighbours = _Neighbours(config)
     means = Means(
         store=store,
-        catalogue=SearchCatalogue(search),
+        catalogue=neighbours.catalogue,
         pool=pool,
         clock=clock,
         splits=config.splits,
@@ -30,19 +33,36 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
         allowed=config.roots.allow,
     )
     jobs = ImportJobs(means)
-    server = kit.Server("importer")
     server.add(
-        ImporterService(jobs, Workspaces(workspaces), config, clock),
+        ImporterService(jobs, neighbours.workspaces, config, clock),
         importer_pb2_grpc.add_ImporterServiceServicer_to_server,
     )
     for start, stop in (
-        (None, search.close),
-        (None, workspaces.close),
+        (neighbours.open, neighbours.close),
         (store.open, store.close),
         (pool.start, pool.stop),
         (jobs.start, jobs.stop),
     ):
-        if start is not None:
-            server.on_start(start)
+        server.on_start(start)
         server.on_stop(stop)
     return server
+
+
+class _Neighbours:
+    """The services that the importer calls. Channels belong to the event loop, so they are made when it runs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._channels: list[grpc.aio.Channel] = []
+        self.catalogue = SearchCatalogue()
+        self.workspaces = Workspaces()
+
+    async def open(self) -> None:
+        search, workspaces = kit.channel(self._config.search_target), kit.channel(self._config.workspace_target)
+        self._channels = [search, workspaces]
+        self.catalogue.connect(search)
+        self.workspaces.connect(workspaces)
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kit
 from kit.observe import get_logger
 from services.importer.progress import Progress
 from services.importer.records import ImportRow, State
@@ -30,6 +32,7 @@ class _Job:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.task: asyncio.Task[None] | None = None
+        self.ended = asyncio.Event()
         #: One caller cancels, the others wait for it.
         self.lock = asyncio.Lock()
 
@@ -59,6 +62,19 @@ class ImportJobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def spool_path(self, import_id: str) -> Path:
+        """Where the upload of an import lies."""
+        return self._means.spool / import_id
+
+    async def wait_for_end(self, import_id: str, seconds: float) -> None:
+        """Returns when the import has ended, or after `seconds`."""
+        job = self._jobs.get(import_id)
+        if job is None or seconds <= 0:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await job.ended.wait()
 
     @staticmethod
     def new_id() -> str:
@@ -103,7 +119,7 @@ class ImportJobs:
     def _begin(self, row: ImportRow) -> Snapshot:
         runner = Runner(row, self._means)
         job = self._jobs[row.id] = _Job(runner)
-        job.task = asyncio.create_task(self._follow(job), name=f"import {row.id}")
+        job.task = kit.background(self._follow(job), name=f"import {row.id}")
         return Snapshot(row, runner.progress)
 
     async def _follow(self, job: _Job) -> None:
@@ -134,6 +150,7 @@ class ImportJobs:
     def _end(self, job: _Job) -> None:
         self._jobs.pop(job.runner.row.id, None)
         (self._means.spool / job.runner.row.id).unlink(missing_ok=True)
+        job.ended.set()
         job.runner.progress.tell()
 
 

@@ -34,7 +34,8 @@ _FINAL = {
 class SearchCatalogue:
     """Search's catalogue of splits; see runner.Catalogue."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def connect(self, channel: grpc.aio.Channel) -> None:
+        """Comes before everything else."""
         self._stub = search_pb2_grpc.SearchServiceStub(channel)
 
     async def publish(self, workspace: str, split: search_pb2.Split) -> None:
@@ -65,15 +66,24 @@ class SearchCatalogue:
 class Workspaces:
     """The workspace service."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def connect(self, channel: grpc.aio.Channel) -> None:
+        """Comes before everything else."""
         self._stub = workspace_pb2_grpc.WorkspaceServiceStub(channel)
 
     async def check(self, name: str) -> None:
         """Raises NotFound, FailedPrecondition when it is being deleted, or Unavailable when nobody can say."""
-        try:
-            workspace = await self._stub.GetWorkspace(
-                workspace_pb2.GetWorkspaceRequest(name=name), timeout=_TIMEOUT
+        if await self._deleting(name):
+            raise FailedPrecondition(
+                f"{name} is being deleted.", reason="WORKSPACE_DELETING", domain=DOMAIN, metadata={"workspace": name}
             )
+
+    async def check_exists(self, name: str) -> None:
+        """The same, and one that is being deleted will do."""
+        await self._deleting(name)
+
+    async def _deleting(self, name: str) -> bool:
+        try:
+            workspace = await self._stub.GetWorkspace(workspace_pb2.GetWorkspaceRequest(name=name), timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 said = details_of(error)
@@ -89,10 +99,7 @@ class Workspaces:
                 domain=DOMAIN,
                 retry_after=1.0,
             ) from error
-        if workspace.deleting:
-            raise FailedPrecondition(
-                f"{name} is being deleted.", reason="WORKSPACE_DELETING", domain=DOMAIN, metadata={"workspace": name}
-            )
+        return workspace.deleting
 
 
 def _translated(error: grpc.aio.AioRpcError) -> Unreachable | Refused:

@@ -34,7 +34,7 @@ def import_of(name: str) -> tuple[str, str]:
     """The ids in "workspaces/{workspace}/imports/{import}"."""
     found = _NAME.fullmatch(name)
     if found is None:
-        raise _invalid("name", f'"{name}" does not name an import: it must look like "workspaces/default/imports/ab12".')
+        raise _invalid("name", f'"{name}" does not name an import: it must look like "workspaces/default/imports/ab12"')
     return found.group(1), found.group(2)
 
 

@@ -23,6 +23,7 @@ class WorkspaceCheck(Protocol):
     """What is needed of neighbours.Workspaces."""
 
     async def check(self, name: str) -> None: ...
+    async def check_exists(self, name: str) -> None: ...
 
 
 class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
@@ -85,9 +86,9 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
         """A page of imports, newest first."""
         workspace, size = requests.workspace_of(request.parent), requests.page_size(request.page_size)
         before = requests.from_page_token(workspace, request.page_token)
-        if before is None:
-            await self._workspaces.check_exists(request.parent)
         found = await self._jobs.page(workspace, size + 1, before)
+        if not found and before is None:
+            await self._workspaces.check_exists(request.parent)
         more = len(found) > size
         return importer_pb2.ListImportsResponse(
             imports=[to_import(snapshot) for snapshot in found[:size]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from kit.errors import ResourceExhausted
 
@@ -25,7 +25,7 @@ class SpoolFile:
         self._pending = 0
         self._size = 0
 
-    async def __aenter__(self) -> SpoolFile:
+    async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = await asyncio.to_thread(self._part.open, "wb")
         return self

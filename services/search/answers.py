@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 
+import kit
 from kit.clock import SYSTEM, Clock
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 from services.search.lru import LruCache
@@ -101,7 +102,7 @@ class Answers:
                 if task is not None and not task.done():
                     task.cancel()
         if self._shared is not None and self._shared.usable and self._clock.now() - started > SLOW_SECONDS:
-            task_of_put = asyncio.create_task(self._shared.put(key, answer))
+            task_of_put = kit.background(self._shared.put(key, answer))
             self._background.add(task_of_put)
             task_of_put.add_done_callback(self._background.discard)
         return answer, False

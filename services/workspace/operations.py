@@ -68,7 +68,9 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
         operation = await self._get(request.name)
         if operation.end_time is not None:
             raise FailedPrecondition(f"{request.name} is done", reason="OPERATION_DONE", domain=names.DOMAIN)
-        raise Unimplemented("the deletion of a workspace cannot be taken back")
+        raise Unimplemented(
+            "the deletion of a workspace cannot be taken back", reason="NOT_CANCELLABLE", domain=names.DOMAIN
+        )
 
     async def _get(self, name: str) -> Operation:
         found = await self._store.get_operation(names.operation_id(name))

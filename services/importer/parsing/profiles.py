@@ -179,7 +179,7 @@ PROFILES: tuple[Profile, ...] = (
         "clock",
         rb"(?:\d{1,7} )?(" + _CLOCK + rb")" + _FRACTION + rb"()(?=[\s,\]|])",
         calendar.clock_only,
-        cycle_days=365,
+        cycle_days=1,
     ),
 )
 

@@ -118,7 +118,8 @@ def time_node(low: int | None, high: int | None, facts: SplitFacts) -> Node:
         if facts.dated_count == facts.line_count:
             return EVERYTHING
         return tantivy.Query.exists_query(TIME)
-    return tantivy.Query.range_query(facts.schema, TIME, tantivy.FieldType.Integer, low, high, include_upper=False)
+    # Both ends included: one past the last time may be more than 64 bits hold.
+    return tantivy.Query.range_query(facts.schema, TIME, tantivy.FieldType.Integer, low, high - 1)
 
 
 def undated_node(facts: SplitFacts) -> Node:

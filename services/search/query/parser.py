@@ -16,8 +16,8 @@
 AND, OR and NOT are keywords in upper case only. A word or phrase means its terms (maximal runs of letters and digits),
 one after the other with no other term between: foo_bar is the same as "foo bar". A field name that is not known is part
 of the word, so that user:bob means the terms user and bob side by side. Names of levels are compared without case. Both
-ends of a range are part of it, and a time stands for the whole unit that it names: time:2016-12-19..2016-12-20 is two
-days.
+ends of a range are part of it, and without any it means the lines that have a time or level at all. A time stands for
+the whole unit that it names: time:2016-12-19..2016-12-20 is two days.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Parser:
         if ".." in value:
             first, _, last = value.partition("..")
             low = self._level_name(first, at) if first else 0
-            high = self._level_name(last, at + len(first) + 2) if last or not first else 0
+            high = self._level_name(last, at + len(first) + 2) if last else 0
             return tree.level_range(low, high)
         sign, name = _comparison(value)
         number = self._level_name(name, at + len(sign))
@@ -177,8 +177,6 @@ class _Parser:
     def _time(self, value: str, at: int) -> query_pb2.Query:
         if ".." in value:
             first, _, last = value.partition("..")
-            if not first and not last:
-                raise QuerySyntaxError(self._text, at, "expected a time on at least one side of '..'")
             low = self._point(first, at)[0] if first else None
             high = self._point(last, at + len(first) + 2)[1] if last else None
             return tree.time_range(low, high)

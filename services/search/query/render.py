@@ -59,4 +59,4 @@ def _time(found: query_pb2.TimeRange) -> str:
         ends.append(f"time:>={render_time(low)}")
     if high is not None:
         ends.append(f"time:<{render_time(high)}")
-    return " ".join(ends) or "time:>=0001"
+    return " ".join(ends) or "time:.."

@@ -62,7 +62,8 @@ class Echo:
                 yield StringValue(value=part)
             if request.value.endswith("..."):
                 await asyncio.Event().wait()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            # The latter where the call is cancelled while a message is being sent.
             self.cancelled.set()
             raise
 

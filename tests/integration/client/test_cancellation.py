@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 
 import grpc
 import grpc.aio
 import pytest
 
-import kit
-from kit.testing import Fault
+from kit.testing import Fault, InProcess
 from tests.integration.client.conftest import Client, Connect
-from tests.integration.client.echo import DOWN, UNARY, text
+from tests.integration.client.echo import DOWN, UNARY, Echo, EchoStub, add_echo, text
 
 
 async def hold(_name: str, _context: object) -> None:
@@ -88,27 +88,23 @@ async def test_being_cancelled_while_waiting_for_the_code_does_not_cancel_the_ca
     assert (await call).value == "hello"
 
 
-async def test_cancelling_between_two_attempts_ends_the_call(connect: Connect) -> None:
-    client = await connect()
+async def test_cancelling_between_two_attempts_ends_the_call(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     client.faults.script(UNARY, [Fault(code=grpc.StatusCode.UNAVAILABLE, pushback=15_000)])
     call = client.stub.Unary(text())
-    failed = asyncio.Event()
 
     async def wait() -> object:
         return await call
 
-    with kit.reports() as seen:
-        task = asyncio.create_task(wait())
-        await client.faults.arrived(UNARY)
-        # The answer arrives some turns of the loop later; then the call waits for its pushback.
-        asyncio.get_running_loop().call_later(0.05, failed.set)
-        await failed.wait()
-        assert call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    task = asyncio.create_task(wait())
+    with caplog.at_level(logging.DEBUG, "kit.client"):
+        async with asyncio.timeout(5):
+            while not any("next in 15000 ms" in line for line in caplog.messages):  # noqa: ASYNC110 - a log sets no event
+                await asyncio.sleep(0)
+    assert call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert client.faults.count(UNARY) == 1
     assert await call.code() is grpc.StatusCode.CANCELLED
-    del seen
 
 
 async def test_a_stream_that_is_cancelled_in_the_middle_ends_on_the_server(client: Client) -> None:
@@ -125,7 +121,7 @@ async def test_a_task_that_is_cancelled_while_it_reads_cancels_the_stream(client
     call = client.stub.Down(text("..."))
     assert (await call.read()).value == "..."
     reading = asyncio.create_task(call.read())
-    await client.faults.arrived(DOWN)
+    await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -145,10 +141,12 @@ async def test_a_stream_that_waits_for_its_first_message_can_be_cancelled(connec
         await client.echo.cancelled.wait()
 
 
-async def test_a_stream_that_is_dropped_ends_on_the_server(client: Client) -> None:
-    call = client.stub.Down(text("a ..."))
-    assert (await call.read()).value == "a"
-    del call
-    gc.collect()
-    async with asyncio.timeout(5):
-        await client.echo.cancelled.wait()
+async def test_a_stream_that_is_dropped_ends_on_the_server() -> None:
+    echo = Echo()
+    async with InProcess(echo, add_echo) as process:
+        call = EchoStub(process.channel).Down(text("a ..."))
+        assert (await call.read()).value == "a"
+        del call
+        gc.collect()
+        async with asyncio.timeout(5):
+            await echo.cancelled.wait()

@@ -51,7 +51,7 @@ async def test_a_call_may_be_awaited_twice_and_by_two(client: Client) -> None:
     async def wait() -> str:
         return str((await call).value)
 
-    assert await asyncio.gather(wait(), wait()) == ["hello", "hello"]
+    assert set(await asyncio.gather(wait(), wait())) == {"hello"}
     assert (await call).value == "hello"
 
 

@@ -74,3 +74,16 @@ def test_a_workspace_that_is_not_there_cannot_be_deleted(run: Run, gateway: Fake
     result = run("workspaces", "delete", "nope", "--yes")
     assert result.exit_code == 2
     assert "there is no" in result.stderr
+
+
+def test_the_gateway_is_given_before_or_behind_the_further_word(
+    run: Run, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOGANALYZER_GATEWAY")
+    gateway.routes["GET /v1/workspaces"] = Answer({"workspaces": []})
+    for arguments in (
+        ["--gateway", gateway.url, "list"],
+        ["list", "--gateway", gateway.url],
+        ["--gateway", gateway.url],
+    ):
+        assert run("workspaces", *arguments).exit_code == 0

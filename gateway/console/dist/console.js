@@ -1,0 +1,234 @@
+var g,Le,ce,G,ue,Ut,Ie,Ot,Re,fe,le,Bn,wt=Symbol.for("pv"),At={},Ht=[],zn=/^m(i|n|o|s|text|space)$/,_e=Array.isArray,pe=Ht.slice,ot=Object.assign;function nt(t){t&&t.parentNode&&t.remove()}function qt(t,e,n){var o,s,r,a={},i=arguments.length;for(r in e)r=="key"?o=e[r]:r=="ref"&&typeof t!="function"?s=e[r]:a[r]=e[r];return i>2&&(a.children=i>3?pe.call(arguments,2):n),yt(t,a,o,s,null)}function yt(t,e,n,o,s){var r={type:t,props:e,key:n,ref:o,__k:null,__:null,__b:0,__e:null,__c:null,constructor:wt,__v:s||++Le,__i:-1,__u:0};return!s&&g.vnode&&g.vnode(r),r}function rt(t){return t.children}function ct(t,e){this.props=t,this.context=e,this.__g=0}function J(t,e){if(e==null)return t.__&&J(t.__,t.__i+1);for(var n;e<t.__k.length;e++)if((n=t.__k[e])&&n.__e)return n.__e;return typeof t.type!="function"||t.props.__P?null:J(t)}function Vn(t){var e,n=t.__v,o=n.__e,s=[],r=[],a=t.__P;a&&((e=ot({constructor:wt},n)).__v=n.__v+1,g.vnode&&g.vnode(e),he(a,e,n,t.__n,a.namespaceURI,32&n.__u?[o]:null,s,o||J(n),32&n.__u,r),e.__v=n.__v,e.__.__k[e.__i]=e,Ve(s,e,r),n.__=n.__e=null,e.__e!=o&&je(e))}function je(t){if((t=t.__)&&t.__c&&!t.props.__P)return t.__e=null,t.__k.some(function(e){return e&&(t.__e=e.__e)}),je(t)}function He(t){(8&t.__g||(t.__g|=8,G.push(t),Ut++))&&ue==g.debounceRendering||((ue=g.debounceRendering)||queueMicrotask)(Fe)}function Fe(){try{for(var t,e=1;G.length;)G.length>e&&G.sort(Ie),t=G.shift(),e=G.length,8&t.__g&&Vn(t)}finally{(Ut=G.length)&&(ue||queueMicrotask)(Fe)}}function We(t,e,n,o,s,r,a,i,l,f,c){var v,p,u,d,C,y,b=o.__k||Ht,m=e.length;for(l=Gn(n,e,b,l,m),v=0;v<m;v++)(u=n.__k[v])!=null&&(p=~u.__i&&b[u.__i]||At,u.__i=v,y=he(t,u,p,s,r,a,i,l,f,c),d=u.__e,(p.ref!=u.ref||8&p.__u)&&(p.ref&&de(p.ref,null,u,p),u.ref&&c.push(u.ref,u.__c||d,u)),C=C||d,4&u.__u?(l=Be(u,l,t,!p.__v),p.__e&&(p.__e=null)):typeof u.type=="function"&&y!==void 0?l=y:d&&(l=d.nextSibling),u.__u&=-21);return n.__e=C,l}function Gn(t,e,n,o,s){var r,a,i,l,f,c,v,p,u,d=n.length,C=d,y=0,b=0,m=t.__k=Array(s);for(r=0;r<s;r++)(a=e[r])!=null&&typeof a!="boolean"&&typeof a!="function"?(typeof a!="object"||a.constructor===String?a=m[r]=yt(null,a):_e(a)?a=m[r]=yt(rt,{children:a}):a.constructor===wt&&a.__b?a=m[r]=yt(a.type,a.props,a.key,a.ref,a.__v):m[r]=a,l=r+y,a.__=t,a.__b=t.__b+1,i=null,~(f=a.__i=Jn(a,n,l,C))&&(C--,(i=n[f])&&(i.__u|=2)),i&&i.__v?(a.__u|=16,f==l-1?y--:f==l+1?y++:f!=l&&(f>l?y--:y++,b=1)):(~f||(s>d?y--:s<d&&y++),typeof a.type!="function"&&(a.__u|=4))):m[r]=null;if(b){for(c=[],v=[],r=0;r<s;r++)if((a=m[r])&&16&a.__u){for(y=0,p=c.length;y<p;)c[u=y+p>>1]<a.__i?y=u+1:p=u;c[y]=a.__i,v[r]=y+1}for(y=c.length;r--;)v[r]&&(v[r]==y?y--:m[r].__u|=4)}if(C)for(r=0;r<d;r++)!(i=n[r])||2&i.__u||(i.__e==o&&(o=J(i)),ve(i,i));return o}function Be(t,e,n,o){var s,r,a,i;if(typeof t.type=="function"){if(t.props.__P)return e;if(s=t.__k)for(r=0;r<s.length;r++)s[r]&&(s[r].__=t,e=Be(s[r],e,n,!1));return e}for(e&&!e.parentNode&&(e=J(t))&&!e.parentNode&&(e=null),a=t.__e,i=e;i&&i.nodeType==8;)i=i.nextSibling;for(a!=i&&(!o&&n.moveBefore&&a.parentNode?n.moveBefore(a,e):n.insertBefore(a,e||null)),e=a;(e=e&&e.nextSibling)&&e.nodeType==8&&!e.data.startsWith("$s"););return e}function Jn(t,e,n,o){var s,r=t.key,a=t.type,i=e[n],l=i&&!(2&i.__u);if(i===null&&r==null||l&&r==i.key&&a==i.type)return n;if(o>(l?1:0)){for(s=n-1;s>=0;s--)if((i=e[s])&&!(2&i.__u)&&r==i.key&&a==i.type)return s;for(s=n+1;s<e.length;s++)if((i=e[s])&&!(2&i.__u)&&r==i.key&&a==i.type)return s}return-1}function qe(t,e,n){n==null&&(n=""),e[0]=="-"?t.setProperty(e,n):t[e]=n}function Mt(t,e,n,o,s){var r,a;if(e=="style")if(typeof n=="string")t.style.cssText=n;else{if(typeof o=="string"&&(t.style.cssText=o=""),o)for(e in o)n&&e in n||qe(t.style,e);if(n)for(e in n)o&&n[e]==o[e]||qe(t.style,e,n[e])}else if(e[0]=="o"&&e[1]=="n")typeof n!="function"&&(n=null),typeof o!="function"&&(o=null),(t.__e||(t.__e={}))[e]=n,n&&o||(a=le[e]||(le[e]=Zn(e)),(t.__a||(t.__a={}))[e]=fe,r=e!=(e=e.replace(Re,"$1")),(e=e.slice(2))[0]<"a"&&(e=e.toLowerCase()),n?t.addEventListener(e,a,r):t.removeEventListener(e,a,r));else{if(s=="http://www.w3.org/2000/svg")e=e.replace(/xlink(H|:h)/,"h").replace(/sName$/,"s");else if(e!="width"&&e!="height"&&e!="href"&&e!="list"&&e!="form"&&e!="tabIndex"&&e!="download"&&e!="rowSpan"&&e!="colSpan"&&e!="role"&&e!="popover"&&e in t)try{return void(t[e]=n??"")}catch{}if(typeof n=="function")return;n==null||n===!1&&e[4]!="-"?t.removeAttribute(e):t.setAttribute(e,e=="popover"&&n==1?"":n)}}function Zn(t){return function(e){var n=this.__e;if(n){if(n=n[t],e[Ot]==null)e[Ot]=fe++;else if(e[Ot]<this.__a[t])return;return n(g.event?g.event(e):e)}}}function he(t,e,n,o,s,r,a,i,l,f){var c,v,p,u,d,C,y,b,m,N,k,ie,Ue,Dt,tt,Ae,V,et,R=e.type;if(e.constructor!==wt)return null;128&n.__u&&(l=32&n.__u,c=n.__c.__z)&&(e.__u|=l,v=r=[],c.nodeType==8?i=Pt(c,r):r.push(c),i=r[0]||i),(c=g.__b)&&c(e);t:if(typeof R=="function"){p=a.length;try{if(b=e.props,m=(c=R.prototype)&&c.render,N=(c=R.contextType)&&o[c.__c],k=c?N?N.props.value:c.__:o,(u=n.__c)?(e.__c=u,2&u.__g&&(u.__g|=1)):(m?e.__c=u=new R(b,k):(e.__c=u=new ct(b,k),u.constructor=R,u.render=Qn),N&&N.sub(u),u.state||(u.state={}),u.__n=o,u.__g|=8,u.__h=[],u.__k=[]),m&&(u.__s||(u.__s=u.state),R.getDerivedStateFromProps&&(u.__s==u.state&&(u.__s=ot({},u.__s)),ot(u.__s,R.getDerivedStateFromProps(b,u.__s)))),d=u.props,C=u.state,u.__v=e,n.__c){if(b!==d&&m&&!R.getDerivedStateFromProps&&u.componentWillReceiveProps&&u.componentWillReceiveProps(b,k),e.__v==n.__v&&!(8&u.__g)||!(4&u.__g)&&u.shouldComponentUpdate&&u.shouldComponentUpdate(b,u.__s,k)===!1){e.__v!=n.__v&&(u.props=b,u.state=u.__s,u.__g&=-9),e.__e=n.__e,e.__k=n.__k,e.__k.some(function(D){D&&(D.__=e)}),Ht.push.apply(u.__h,u.__k),u.__k=[],u.__h.length&&a.push(u),i=J(n);break t}u.componentWillUpdate&&u.componentWillUpdate(b,u.__s,k),m&&u.componentDidUpdate&&u.__h.push(function(){u.componentDidUpdate(d,C,y)})}else m&&!R.getDerivedStateFromProps&&u.componentWillMount&&u.componentWillMount(),m&&u.componentDidMount&&u.__h.push(u.componentDidMount);u.context=k,u.props=b,u.__P=t,u.__g&=-5,ie=g.__r,Ue=m?25:0;do u.__g&=-9,ie&&ie(e),c=u.render(u.props,u.state=u.__s,u.context);while(8&u.__g&&++Ue<25);m&&(Ht.push.apply(u.__h,u.__k),u.__k=[]),u.state=u.__s,u.getChildContext&&(o=ot({},o,u.getChildContext())),m&&n.__c&&u.getSnapshotBeforeUpdate&&(y=u.getSnapshotBeforeUpdate(d,C)),Dt=c&&c.type===rt&&c.key==null?c.props.children:c,b.__P&&(c=i,s=(t=b.__P).namespaceURI,l=r=null,n.props&&n.props.__P!=t&&(n.__k.some(function(D){D&&ve(D,D)}),n.__k=null),i=n.__k?J(n,0):null),i=We(t,_e(Dt)?Dt:[Dt],e,n,o,s,r,a,i,l,f),b.__P&&(e.__e=null,i=c),e.__u&=-161,v&&v.some(nt),u.__h.length&&a.push(u),1&u.__g&&(u.__g&=-4)}catch(D){if(a.length=p,e.__v=null,l||r)if(D&&D.then){if(e.__u|=128|l,r){for(~(V=r.indexOf(i||void 0))||(V=r.length);(et=r[V-1])&&et.nodeType==8;)V--;for(;V<r.length;V++)if(et=r[V])if(r[V]=null,tt){if(et==Ae)break}else{if(et.nodeType!=8)break;et.data.startsWith("$s")&&(Ae=Pt(tt=et))}}if(!tt){for(;i&&i.nodeType==8&&i.nextSibling;)i=i.nextSibling;tt=i}(c=Pt(tt=e.__c.__z||(e.__c.__z=tt)))?(e.__e=tt,i=c):e.__e=i,i=i&&i.nextSibling}else r&&r.some(nt);else e.__e=n.__e;e.__k||(e.__k=n.__k||[]),D&&D.then||ze(e),g.__e(D,e,n)}}else i=e.__e=Kn(n.__e,e,n,o,s,r,a,l,f,t);return(c=g.diffed)&&c(e),i}function Pt(t,e){if(t&&t.nodeType==8&&t.data.startsWith("$s"))for(var n=1;t=t.nextSibling;){if(t.nodeType==8){if(t.data.startsWith("$s"))n++;else if(t.data.startsWith("/$s")&&!--n)return t}e&&e.push(t)}}function ze(t){t&&(t.__c&&(t.__c.__g|=4),t.__k&&t.__k.some(ze))}function Ve(t,e,n){for(var o=0;o<n.length;)de(n[o++],n[o++],n[o++]);g.__c&&g.__c(e,t),t.some(function(s){try{t=s.__h,s.__h=[],t.some(function(r){r.call(s)})}catch(r){g.__e(r,s.__v)}})}function Kn(t,e,n,o,s,r,a,i,l,f){var c,v,p,u,d,C,y,b,m=n.props||At,N=e.props,k=e.type;if(k=="svg"?s="http://www.w3.org/2000/svg":k=="math"?s="http://www.w3.org/1998/Math/MathML":s||(s="http://www.w3.org/1999/xhtml"),r){for(c=0;c<r.length;c++)if((d=r[c])&&(k?d.localName==k:d.nodeType==3)){t=d,r[c]=null;break}}if(!t){if(b=f.ownerDocument||document,!k)return b.createTextNode(N);t=b.createElementNS(s,k,N.is?N:f),i&&(g.__m&&g.__m(e,r),i=!1),r=null}if(k){if(f=k=="template"&&t.content||t,r=k=="textarea"&&N.defaultValue!=null?null:r&&pe.call(f.childNodes),!i&&r)for(m={},c=0;c<t.attributes.length;c++)m[(d=t.attributes[c]).name]=d.value;for(c in m)d=m[c],c=="dangerouslySetInnerHTML"?p=d:c=="children"||c in N||c=="value"&&"defaultValue"in N||c=="checked"&&"defaultChecked"in N||Mt(t,c,null,d,s);for(c in N)d=N[c],c=="children"?u=d:c=="dangerouslySetInnerHTML"?v=d:c=="value"?C=d:c=="checked"?y=d:i&&typeof d!="function"||m[c]===d||Mt(t,c,d,m[c],s);v?(i||p&&(v.__html==p.__html||v.__html==t.innerHTML)||(t.innerHTML=v.__html),e.__k=[]):(p&&(t.textContent=""),(k=="foreignObject"||s=="http://www.w3.org/1998/Math/MathML"&&zn.test(k))&&(s="http://www.w3.org/1999/xhtml"),We(f,_e(u)?u:[u],e,n,o,s,r,a,r?r[0]:n.__k&&J(n,0),i,l),r&&r.some(nt)),i&&k!="textarea"||(c="value",k=="progress"&&C==null?t.removeAttribute(c):C==null||C===t[c]&&(k!="progress"||C)||Mt(t,c,C,m[c],s),c="checked",y!=null&&y!=t[c]&&Mt(t,c,y,m[c],s))}else m===N||i&&t.data==N||(t.data=N);return t}function de(t,e,n,o){try{typeof t=="function"?e?e.__x=t(e)||1:o&&(o=o.__c||o.__e)&&(e=o.__x)&&(o.__x=null,typeof e=="function"?e():t(null)):t.current=e}catch(s){g.__e(s,n)}}function ve(t,e,n){var o,s,r,a;if(g.unmount&&g.unmount(t),!(o=t.ref)||o.current&&o.current!=t.__e||de(o,null,e,t),o=t.__c){if(o.componentWillUnmount)try{o.componentWillUnmount()}catch(i){g.__e(i,e)}o.__P=o.__n=null}if(o=t.__k)for(a=0;a<o.length;a++)o[a]&&ve(o[a],e,typeof t.type!="function"||n&&!t.props.__P);!n&&(o=t.__c)&&(o=o.__z)&&(s=Pt(o,r=[]))&&(o==t.__e&&r.some(nt),nt(s),nt(o)),n||nt(t.__e),t.__e=t.__c=t.__=null}function Qn(t,e,n){return this.constructor(t,n)}function Ge(t,e){var n,o,s,r;g.__&&g.__(t,e),e.nodeType==9&&(e=e.documentElement),o=(n=t&&32&t.__u)?null:e.__k,e.__k=yt(rt,{children:[t]}),s=[],r=[],he(e,e.__k,o||At,At,e.namespaceURI,o?null:e.firstChild?pe.call(e.childNodes):null,s,o?o.__e:e.firstChild,n,r),Ve(s,e.__k,r),e.__k.props.children=null}g={__e:function(t,e,n,o){for(var s,r,a;e=e.__;)if((s=e.__c)&&!(1&s.__g)){s.__g|=4;try{if((a=(r=s.constructor)&&r.getDerivedStateFromError)&&s.setState(r.getDerivedStateFromError(t)),s.componentDidCatch&&(s.componentDidCatch(t,o||{}),a=1),a&&8&s.__g)return void(s.__g|=2)}catch(i){t=i}}throw Ut=0,t}},Le=0,ce=function(t){return t!=null&&t.constructor===wt},ct.prototype.setState=function(t,e){var n=this.__s;n&&n!=this.state||(n=this.__s=ot({},this.state)),typeof t=="function"&&(t=t(ot({},n),this.props)),t&&(ot(n,t),this.__v&&(e&&this.__k.push(e),He(this)))},ct.prototype.forceUpdate=function(t){this.__v&&(this.__g|=4,t&&this.__h.push(t),He(this))},ct.prototype.render=rt,G=[],Ut=0,Ie=function(t,e){return t.__v.__b-e.__v.__b},Ot=Symbol(),Re=/(PointerCapture)$|Capture$/i,fe=0,le={},Bn=0;var Lt,E,me,Je,Xn=Object.is,ge=0,on=[],ye=[],x=g,Ze=x.__b,Ke=x.__r,Qe=x.diffed,Xe=x.__c,Ye=x.unmount,tn=x.__;function rn(t,e){x.__h&&x.__h(E,t,ge||e),ge=0;var n=E.__H||(E.__H={__:[],__h:[]});return t>=n.__.length&&n.__.push({}),n.__[t]}function $e(t,e){var n=rn(Lt++,3);!x.__s&&an(n.__H,e)&&(n.__P=!0,n.__=t,n.u=e,E.__H.__h.push(n))}function be(t){return ge=5,It(function(){return{current:t}},[])}function It(t,e){var n=rn(Lt++,7);return an(n.__H,e)&&(n.__=t(),n.__H=e),n.__}function Yn(){var t;do{for(;t=ye.shift();)try{$t(t)}catch(n){x.__e(n,{__:(t=t.__P)&&t.__v})}for(;t=on.shift();){var e=t.__H;if(t.__P&&e)try{e.__h.some($t),e.__h.some(we),e.__h=[]}catch(n){e.__h=[],x.__e(n,t.__v)}}}while(ye.length)}x.__b=function(t){E=null,Ze&&Ze(t)},x.__=function(t,e){t&&e.__k&&e.__k.__m&&(t.__m=e.__k.__m),tn&&tn(t,e)},x.__r=function(t){Ke&&Ke(t),Lt=0;var e=(E=t.__c).__H;e&&(me==E?E.__h=[]:(e.__h.some($t),e.__h.some(we),Lt=0),e.__h=[],e.__.some(function(n){n.__N&&(n.__=n.__N),n.u=n.__N=void 0})),me=E},x.diffed=function(t){Qe&&Qe(t);var e=t.__c;e&&e.__H&&(e.__H.__h.length&&nn(on.push(e)),e.__H.__.some(function(n){n.u&&(n.__H=n.u)})),me=E=null},x.__c=function(t,e){e.some(function(n){try{n.__h.some($t),n.__h=n.__h.filter(function(o){return!o.__||we(o)})}catch(o){n.__h=[function(){throw o}]}}),Xe&&Xe(t,e)},x.unmount=function(t){Ye&&Ye(t);var e,n,o=t.__c;o&&o.__H&&(o.__H.__.some(function(s){try{if(s.__P&&s.__c){if(n===void 0){for(n=t.__;n&&(!n.__c||!n.__c.__P);)n=n.__;n=n&&n.__c}s.__P=n,nn(ye.push(s))}else $t(s)}catch(r){e=r}}),o.__H=void 0,e&&x.__e(e,o.__v))};var en=typeof requestAnimationFrame=="function";function to(t){var e,n=function(){clearTimeout(o),en&&cancelAnimationFrame(e),setTimeout(t)},o=setTimeout(n,35);en&&(e=requestAnimationFrame(n))}function nn(t){t!=1&&Je==x.requestAnimationFrame||((Je=x.requestAnimationFrame)||to)(Yn)}function $t(t){var e=E,n=t.__c;typeof n=="function"&&(t.__c=void 0,n()),E=e}function we(t){var e=E;t.__c=t.__(),E=e}function an(t,e){return!t||t.length!=e.length||e.some(function(n,o){return!Xn(n,t[o])})}var eo=Symbol.for("preact-signals");function Wt(){if(j>1)j--;else{var t,e=!1;for((function(){var s=jt;for(jt=void 0;s!==void 0;){var r=s.S;if(r.v===s.v)for(var a=r.t;a!==void 0;a=a.x)a.i===s.i&&(a.i=r.i);s=s.o}})();kt!==void 0;){var n=kt;for(kt=void 0,Rt++;n!==void 0;){var o=n.u;if(n.u=void 0,n.f&=-3,!(8&n.f)&&un(n))try{n.c()}catch(s){e||(t=s,e=!0)}n=o}}if(Rt=0,j--,e)throw t}}function A(t){if(j>0)return t();ke=++no,j++;try{return t()}finally{Wt()}}var bt,w=void 0;function xt(t){var e=w,n=bt;w=void 0,bt=void 0;try{return t()}finally{w=e,bt=n}}var kt=void 0,j=0,Rt=0,no=0,ke=0,jt=void 0,Ft=0;function sn(t){if(w!==void 0){var e=t.n;if(e===void 0||e.t!==w)return e={i:0,S:t,p:w.s,n:void 0,t:w,e:void 0,x:void 0,r:e},w.s!==void 0&&(w.s.n=e),w.s=e,t.n=e,32&w.f&&t.S(e),e;if(e.i===-1)return e.i=0,e.n!==void 0&&(e.n.p=e.p,e.p!==void 0&&(e.p.n=e.n),e.p=w.s,e.n=void 0,w.s.n=e,w.s=e),e}}function S(t,e){this.v=t,this.i=0,this.n=void 0,this.t=void 0,this.l=0,this.W=e?.watched,this.Z=e?.unwatched,this.name=e?.name}S.prototype.brand=eo;S.prototype.h=function(){return!0};S.prototype.S=function(t){var e=this,n=this.t;n!==t&&t.e===void 0&&(t.x=n,this.t=t,n!==void 0?n.e=t:xt(function(){var o;(o=e.W)==null||o.call(e)}))};S.prototype.U=function(t){var e=this;if(this.t!==void 0){var n=t.e,o=t.x;n!==void 0&&(n.x=o,t.e=void 0),o!==void 0&&(o.e=n,t.x=void 0),t===this.t&&(this.t=o,o===void 0&&xt(function(){var s;(s=e.Z)==null||s.call(e)}))}};S.prototype.subscribe=function(t){var e=this;return F(function(){var n=e.value;xt(function(){return t(n)})},{name:"sub"})};S.prototype.valueOf=function(){return this.value};S.prototype.toString=function(){return this.value+""};S.prototype.toJSON=function(){return this.value};S.prototype.peek=function(){var t=this;return xt(function(){return t.value})};Object.defineProperty(S.prototype,"value",{get:function(){var t=sn(this);return t!==void 0&&(t.i=this.i),this.v},set:function(t){if(t!==this.v){if(Rt>100)throw new Error("Cycle detected");(function(n){j!==0&&Rt===0&&n.l!==ke&&(n.l=ke,jt={S:n,v:n.v,i:n.i,o:jt})})(this),this.v=t,this.i++,Ft++,j++;try{for(var e=this.t;e!==void 0;e=e.x)e.t.N()}finally{Wt()}}}});function h(t,e){return new S(t,e)}function un(t){for(var e=t.s;e!==void 0;e=e.n)if(e.S.i!==e.i||!e.S.h()||e.S.i!==e.i)return!0;return!1}function ln(t){for(var e=t.s;e!==void 0;e=e.n){var n=e.S.n;if(n!==void 0&&(e.r=n),e.S.n=e,e.i=-1,e.n===void 0){t.s=e;break}}}function cn(t){for(var e=t.s,n=void 0;e!==void 0;){var o=e.p;e.i===-1?(e.S.U(e),o!==void 0&&(o.n=e.n),e.n!==void 0&&(e.n.p=o)):n=e,e.S.n=e.r,e.r!==void 0&&(e.r=void 0),e=o}t.s=n}function at(t,e){S.call(this,void 0,e),this.x=t,this.s=void 0,this.g=Ft-1,this.f=4}at.prototype=new S;at.prototype.h=function(){if(this.f&=-3,1&this.f)return!1;if((36&this.f)==32||(this.f&=-5,this.g===Ft))return!0;if(this.g=Ft,this.f|=1,this.i>0&&!un(this))return this.f&=-2,!0;var t=w;try{ln(this),w=this;var e=this.x();(16&this.f||this.v!==e||this.i===0)&&(this.v=e,this.f&=-17,this.i++)}catch(n){this.v=n,this.f|=16,this.i++}return w=t,cn(this),this.f&=-2,!0};at.prototype.S=function(t){if(this.t===void 0){this.f|=36;for(var e=this.s;e!==void 0;e=e.n)e.S.S(e)}S.prototype.S.call(this,t)};at.prototype.U=function(t){if(this.t!==void 0&&(S.prototype.U.call(this,t),this.t===void 0)){this.f&=-33;for(var e=this.s;e!==void 0;e=e.n)e.S.U(e)}};at.prototype.N=function(){if(!(2&this.f)){this.f|=6;for(var t=this.t;t!==void 0;t=t.x)t.t.N()}};Object.defineProperty(at.prototype,"value",{get:function(){if(1&this.f)throw new Error("Cycle detected");var t=sn(this);if(this.h(),t!==void 0&&(t.i=this.i),16&this.f)throw this.v;return this.v}});function Bt(t,e){return new at(t,e)}function fn(t){var e=t.j;if(t.j=void 0,typeof e=="function"){j++;var n=w;w=void 0;try{e()}catch(o){throw t.f&=-2,t.f|=8,xe(t),o}finally{w=n,Wt()}}}function xe(t){for(var e=t.s;e!==void 0;e=e.n)e.S.U(e);t.x=void 0,t.s=void 0,fn(t)}function oo(t){if(w!==this)throw new Error("Out-of-order effect");cn(this),w=t,this.f&=-2;try{8&this.f&&xe(this)}finally{Wt()}}function ft(t,e){this.x=t,this.j=void 0,this.s=void 0,this.u=void 0,this.f=32,this.name=e?.name,bt&&bt.push(this)}ft.prototype.c=function(){var t=this.S();try{if(8&this.f||this.x===void 0)return;var e=this.x();typeof e=="function"&&(this.j=e)}finally{t()}};ft.prototype.S=function(){if(1&this.f)throw new Error("Cycle detected");this.f|=1,this.f&=-9,fn(this),ln(this),j++;var t=w;return w=this,oo.bind(this,t)};ft.prototype.N=function(){2&this.f||(this.f|=2,this.u=kt,kt=this)};ft.prototype.d=function(){this.f|=8,1&this.f||xe(this)};ft.prototype.dispose=function(){this.d()};function F(t,e){var n=new ft(t,e);try{n.c()}catch(s){throw n.d(),s}var o=n.d.bind(n);return o[Symbol.dispose]=o,o}var _n,Vt,zt,ro=typeof window<"u"&&!!window.__PREACT_SIGNALS_DEVTOOLS__;var pn=[];F(function(){_n=this.N})();function _t(t,e){g[t]=e.bind(null,g[t]||function(){})}function St(t){if(zt){var e=zt;zt=void 0,e()}zt=t&&t.S()}function hn(t){var e=this,n=t.data,o=so(n);o.name="ReactiveDom",o.value=n;var s=It(function(){for(var i=e,l=e.__v;l=l.__;)if(l.__c){l.__c.__$f|=4;break}var f=Bt(function(){var u=o.value.value;return u===0?0:u===!0?"":u||""}),c=Bt(function(){return!Array.isArray(f.value)&&!ce(f.value)}),v=F(function(){if(this.N=dn,c.value){var u=f.value;i.__v&&i.__v.__e&&i.__v.__e.nodeType===3&&(i.__v.__e.data=u)}}),p=e.__$u.d;return e.__$u.d=function(){v(),p.call(this)},[c,f]},[]),r=s[0],a=s[1];return r.value?a.peek():a.value}hn.displayName="ReactiveTextNode";Object.defineProperties(S.prototype,{constructor:{configurable:!0,value:qt(rt,null).constructor},type:{configurable:!0,value:hn},props:{configurable:!0,get:function(){var t=this;return{data:{get value(){return t.value}}}}},__b:{configurable:!0,value:1}});_t("__b",function(t,e){if(St(),Vt=void 0,typeof e.type=="string"){var n,o=e.props;for(var s in o)if(s!=="children"){var r=o[s];r instanceof S&&(n||(e.__np=n={}),n[s]=r,o[s]=r.peek())}}t(e)});_t("__r",function(t,e){if(t(e),e.type!==rt){St();var n,o=e.__c;o&&(o.__$f&=-2,(n=o.__$u)===void 0&&(o.__$u=n=(function(s,r){var a;return F(function(){a=this},{name:r}),a.c=s,a})((function(s){return function(){var r;ro&&((r=this.y)==null||r.call(this)),s.__$f|=1,s.setState({})}})(o),typeof e.type=="function"?e.type.displayName||e.type.name:""))),Vt=o,St(n)}});_t("__e",function(t,e,n,o){St(),Vt=void 0,t(e,n,o)});_t("diffed",function(t,e){St(),Vt=void 0;var n;if(typeof e.type=="string"&&(n=e.__e)){var o=e.__np,s=e.props,r=n.U;if(r)for(var a in r){var i=r[a];i===void 0||o&&a in o||(i.d(),r[a]=void 0)}if(o){r||(r={},n.U=r);for(var l in o){var f=r[l],c=o[l];f===void 0?(f=ao(n,l,c,s),r[l]=f):f.o(c,s)}}}t(e)});function ao(t,e,n,o){var s=e in t&&t.ownerSVGElement===void 0,r=h(n);return{o:function(a,i){r.value=a,o=i},d:F(function(){this.N=dn;var a=r.value.value;o[e]!==a&&(o[e]=a,s?t[e]=a:a!=null&&(a!==!1||e[4]==="-")?t.setAttribute(e,a):t.removeAttribute(e))})}}_t("unmount",function(t,e){if(typeof e.type=="string"){var n=e.__e;if(n){var o=n.U;if(o){n.U=void 0;for(var s in o){var r=o[s];r&&r.d()}}}var a=e.__np;if(a){var i=e.props;for(var l in a)i[l]=a[l]}e.__np=void 0}else{var f=e.__c;if(f){f.__$f|=8;var c=f.__$u;c&&(f.__$u=void 0,c.d())}}t(e)});_t("__h",function(t,e,n,o){o<3&&(e.__$f|=2),t(e,n,o)});ct.prototype.shouldComponentUpdate=function(t,e){if(this.__R)return!0;var n=this.__$u,o=n&&n.s!==void 0;for(var s in e)return!0;if(this.__f||typeof this.u=="boolean"&&this.u===!0){var r=2&this.__$f;if(!(o||r||4&this.__$f)||1&this.__$f)return!0}else if(!(o||4&this.__$f)||3&this.__$f)return!0;for(var a in t)if(a!=="__source"&&t[a]!==this.props[a])return!0;for(var i in this.props)if(!(i in t))return!0;return!1};function so(t,e){return It(function(){return h(t,e)},[])}var io=function(t){queueMicrotask(function(){queueMicrotask(t)})};function uo(){A(function(){for(var t;t=pn.shift();)_n.call(t)})}function dn(){pn.push(this)===1&&(g.requestAnimationFrame||io)(uo)}var Z=class extends Error{constructor(e,n){super(e.detail||e.title||`The gateway answered ${n}.`),this.status=e.status??n,this.violations=e.violations??[],this.requestId=e.request_id??""}},Se=()=>new Z({detail:"The gateway does not answer. Is it running?"},0);async function lo(t){let e=await t.text().catch(()=>"");try{return new Z(JSON.parse(e),t.status)}catch{return new Z({},t.status)}}async function vn(t,e){let n;try{n=await fetch(t,{credentials:"same-origin",...e})}catch(o){throw o.name==="AbortError"?o:Se()}if(!n.ok)throw await lo(n);return n}function st(t,e={}){let n=Object.entries(e).filter(([,s])=>s!==""&&s!==void 0),o=new URLSearchParams(n).toString();return o?`${t}?${o}`:t}async function P(t,{method:e="GET",body:n,signal:o}={}){let s={accept:"application/json"};return n!==void 0&&(s["content-type"]="application/json"),(await vn(t,{method:e,headers:s,signal:o,body:n===void 0?void 0:JSON.stringify(n)})).json()}function co(){let t=new TextDecoder,e="";return n=>{let o=(e+t.decode(n,{stream:!0})).split(`
+`);return e=o.pop(),o.filter(s=>s.trim()!=="")}}async function Gt(t,e,n){let s=(await vn(t,{headers:{accept:"application/x-ndjson"},signal:n})).body.getReader(),r=co();try{for(;;){let{done:a,value:i}=await s.read();if(a)return;let l=r(i).map(v=>JSON.parse(v)),f=l.find(v=>v.error&&Object.keys(v).length===1),c=f?l.slice(0,l.indexOf(f)):l;if(c.length&&e(c),f)throw new Z(f.error,f.error.status)}}catch(a){throw a.name==="AbortError"||a instanceof Z?a:Se()}finally{s.releaseLock()}}function mn(t,e,n){let o=new XMLHttpRequest,s=new Promise((r,a)=>{o.upload.onprogress=i=>n(i.loaded),o.onload=()=>{let i={};try{i=JSON.parse(o.responseText)}catch{}o.status>=200&&o.status<300?r(i):a(new Z(i,o.status))},o.onerror=()=>a(Se()),o.onabort=()=>a(new DOMException("cancelled","AbortError"))});return o.open("POST",t),o.setRequestHeader("content-type","application/octet-stream"),o.send(e),{answer:s,cancel:()=>o.abort()}}var yn=function(t,e,n,o){var s;e[0]=0;for(var r=1;r<e.length;r++){var a=e[r++],i=e[r]?(e[0]|=a?1:2,n[e[r++]]):e[++r];a===3?o[0]=i:a===4?o[1]=Object.assign(o[1]||{},i):a===5?(o[1]=o[1]||{})[e[++r]]=i:a===6?o[1][e[++r]]+=i+"":a?(s=t.apply(i,yn(t,i,n,["",null])),o.push(s),i[0]?e[0]|=2:(e[r-2]=0,e[r]=s)):o.push(i)}return o},gn=new Map;function wn(t){var e=gn.get(this);return e||(e=new Map,gn.set(this,e)),(e=yn(this,e.get(t)||(e.set(t,e=(function(n){for(var o,s,r=1,a="",i="",l=[0],f=function(p){r===1&&(p||(a=a.replace(/^\s*\n\s*|\s*\n\s*$/g,"")))?l.push(0,p,a):r===3&&(p||a)?(l.push(3,p,a),r=2):r===2&&a==="..."&&p?l.push(4,p,0):r===2&&a&&!p?l.push(5,0,!0,a):r>=5&&((a||!p&&r===5)&&(l.push(r,0,a,s),r=6),p&&(l.push(r,p,0,s),r=6)),a=""},c=0;c<n.length;c++){c&&(r===1&&f(),f(c));for(var v=0;v<n[c].length;v++)o=n[c][v],r===1?o==="<"?(f(),l=[l],r=3):a+=o:r===4?a==="--"&&o===">"?(r=1,a=""):a=o+a[0]:i?o===i?i="":a+=o:o==='"'||o==="'"?i=o:o===">"?(f(),r=1):r&&(o==="="?(r=5,s=a,a=""):o==="/"&&(r<5||n[c][v+1]===">")?(f(),r===3&&(l=l[0]),r=l,(l=l[0]).push(2,0,r),r=0):o===" "||o==="	"||o===`
+`||o==="\r"?(f(),r=2):a+=o),r===3&&a==="!--"&&(r=4,l=l[0])}return f(),l})(t)),e),arguments,[])).length>1?e:e[0]}var _=wn.bind(qt);var pt=["trace","debug","info","notice","warn","error","critical","fatal"];function $n(t,e){let n=t.trim(),o=pt.filter(r=>e.includes(r)).map(r=>`level:${r}`);if(o.length===0)return n;let s=o.length===1?o[0]:`(${o.join(" OR ")})`;return n?`(${n}) AND ${s}`:s}function bn({workspace:t,query:e,levels:n,from:o,to:s}){let r=new URLSearchParams;return t&&r.set("w",t),e&&r.set("q",e),n.length&&r.set("l",n.join(",")),o&&r.set("from",o),s&&r.set("to",s),r.toString()}function kn(t){let e=new URLSearchParams(t.replace(/^#/,"")),n=(e.get("l")??"").split(",").filter(o=>pt.includes(o));return{workspace:e.get("w")??"",query:e.get("q")??"",levels:n,from:e.get("from")??"",to:e.get("to")??""}}var Ct=kn(location.hash),W=h([]),$=h(Ct.workspace),K=h(null),Nt=h(null),ht=h(Ct.query),it=h(Ct.levels),H=h(Ct.from),q=h(Ct.to);function xn(){let t={workspace:$.value,query:ht.value,levels:it.value,from:H.value,to:q.value};history.replaceState(null,"",`#${bn(t)}`)}function T(t){t?.name!=="AbortError"&&(K.value=t)}function Sn(){let t=K.value;if(!t)return null;let e=(t.violations??[]).map(n=>n.description).filter(n=>!t.message.includes(n));return _`
+    <div class="banner" role="alert" data-testid="error">
+      <div class="banner-text">
+        <p>${t.message}</p>
+        ${e.map(n=>_`<p>${n}</p>`)}
+        ${t.requestId&&_`<p class="faint">Request ${t.requestId}</p>`}
+      </div>
+      <button class="quiet" aria-label="Dismiss" onClick=${()=>K.value=null}>✕</button>
+    </div>
+  `}var fo=new Intl.NumberFormat("en-US"),Cn=["B","kB","MB","GB","TB"],U=t=>fo.format(t);function dt(t){let e=Number(t)||0,n=0;for(;e>=999.5&&n<Cn.length-1;)e/=1e3,n+=1;return`${n===0||e>=99.5?Math.round(e):e.toFixed(1)} ${Cn[n]}`}function ut(t){if(t<1)return`${Math.round(t*1e3)} ms`;if(t<60)return`${t<10?t.toFixed(1):Math.round(t)} s`;let e=Math.floor(t/60);return e<60?`${e} min ${Math.round(t%60)} s`:`${Math.floor(e/60)} h ${e%60} min`}var Jt=t=>t?Number.parseFloat(t):0,vt=t=>t?t.replace("T"," ").replace("Z","").slice(0,23):"";function Nn(t,e){if(!e||e.length===0)return[{text:t,marked:!1}];let n=/[\ud800-\udfff]/.test(t)?Array.from(t):null,o=(i,l)=>n?n.slice(i,l).join(""):t.slice(i,l),s=n?n.length:t.length,r=[],a=0;for(let{start:i,end:l}of e)i<a||l>s||i>=l||(i>a&&r.push({text:o(a,i),marked:!1}),r.push({text:o(i,l),marked:!0}),a=l);return a<s&&r.push({text:o(a,s),marked:!1}),r}function Ce(t){return t?`${t.length===16?`${t}:00`:t}Z`:""}var Ne=t=>t?t.slice(0,19):"",Zt=t=>t.slice(t.lastIndexOf("/")+1);function En(t,e=34){return t.length<=e?t:`…${t.slice(t.length-e+1)}`}var Kt=h(!1);async function _o(t){t.preventDefault();let e=new FormData(t.target).get("name").trim();if(e)try{let n=await P("/v1/workspaces",{method:"POST",body:{displayName:e}});W.value=[...W.value,n],$.value=n.name,Kt.value=!1}catch(n){T(n)}}function po(t){let e=Zt(t.name);return t.displayName&&t.displayName.toLowerCase()!==e?`${t.displayName} (${e})`:e}function ho(){let t=Nt.value,e=Object.entries(t?.services??{}).filter(([,o])=>o.status!=="SERVING"),n=t===null?"connecting":t.ok?"ready":e.length?`${e.map(([o])=>o).join(", ")} not ready`:"no connection";return _`<span class="health ${t?.ok?"good":t===null?"":"bad"}" data-testid="health" role="status">${n}</span>`}function Tn(){return _`
+    <header>
+      <h1><img src="/assets/icon.svg" alt="" width="22" height="22" /> Log analyzer</h1>
+      <label class="picker">
+        <span>Workspace</span>
+        <select
+          data-testid="workspace"
+          value=${$.value}
+          onChange=${t=>$.value=t.target.value}
+        >
+          ${W.value.length===0&&_`<option value="">none</option>`}
+          ${W.value.map(t=>_`<option key=${t.name} value=${t.name}>${po(t)}</option>`)}
+        </select>
+      </label>
+      ${Kt.value?_`<form class="naming" onSubmit=${_o}>
+            <input name="name" placeholder="Name of the workspace" maxlength="200" aria-label="Name of the new workspace" autofocus data-testid="workspace-name" />
+            <button data-testid="workspace-create">Create</button>
+            <button type="button" class="quiet" onClick=${()=>Kt.value=!1}>Cancel</button>
+          </form>`:_`<button class="quiet" data-testid="workspace-new" onClick=${()=>Kt.value=!0}>New workspace</button>`}
+      <${ho} />
+    </header>
+  `}var vo=30,mo=new Set(["SUCCEEDED","FAILED","CANCELLED"]),B=h([]),L=h([]),Xt=h(0),M=t=>mo.has(t.state),Qt=new Map,Ee="";function Yt(t){let e=B.value,n=e.findIndex(s=>s.name===t.name),o=M(t)&&n>=0&&!M(e[n]);A(()=>{B.value=n<0?[t,...e]:e.with(n,t),o&&(Xt.value+=1)})}async function Dn(){let t=$.value;for(let e of Qt.values())e.abort();if(Qt=new Map,Ee=t,B.value=[],!!t)try{let e=await P(st(`/v1/${t}/imports`,{pageSize:vo}));if(Ee!==t)return;B.value=e.imports;for(let n of e.imports)M(n)||Te(n.name)}catch(e){T(e)}}async function Te(t){let e=new AbortController;Qt.set(t,e);let n=()=>new Promise(s=>setTimeout(s,2e3)),o=null;for(;!e.signal.aborted&&!(o&&M(o));){try{await Gt(`/v1/${t}:watch`,s=>Yt(o=s.at(-1)),e.signal)}catch(s){if(s.name==="AbortError"||s.status===404)return}o&&M(o)||await n()}Qt.delete(t)}async function Mn(t){let e=await P(`/v1/${$.value}/imports`,{method:"POST",body:{sources:[{path:t}]}});Yt(e),M(e)||Te(e.name)}async function On(t){let e=$.value,n=st(`/v1/${e}/imports:upload`,{sourceName:t.name}),o={key:Symbol(t.name),name:t.name,size:t.size,sent:0,began:performance.now()},s=i=>{L.value=L.value.map(l=>l.key===o.key?{...l,...i}:l)},{answer:r,cancel:a}=mn(n,t,i=>s({sent:i}));L.value=[...L.value,{...o,cancel:a}];try{let i=await r;e===Ee&&(Yt(i),M(i)||Te(i.name))}catch(i){T(i)}finally{L.value=L.value.filter(i=>i.key!==o.key)}}async function Pn(t){try{Yt(await P(`/v1/${t}:cancel`,{method:"POST",body:{}}))}catch(e){T(e)}}var ee=h(""),te=h(!1);async function go(t){t.preventDefault();let e=ee.value.trim();if(e)try{await Mn(e),ee.value=""}catch(n){T(n)}}function Un(t){for(let e of t)On(e)}var yo={QUEUED:"waiting",RUNNING:"running",PAUSED:"paused",SUCCEEDED:"done",FAILED:"failed",CANCELLED:"cancelled"};function wo(t){let e=t.progress??{},n=[`${U(t.lineCount)} lines`,dt(t.byteCount)];return M(t)?t.endTime&&(t.startTime||t.createTime)&&n.push(ut((Date.parse(t.endTime)-Date.parse(t.startTime??t.createTime))/1e3)):(e.bytesPerSecond>0&&n.push(`${dt(e.bytesPerSecond)}/s`),e.eta&&n.push(`${ut(Jt(e.eta))} left`)),n.join(" · ")}function $o({one:t}){let e=t.progress??{},n=!M(t),o=Number(e.totalBytes)>0?Number(e.processedBytes)/Number(e.totalBytes):0,s=t.sources.flatMap(a=>a.errors??[]),r=Number(e.totalFiles)>1?`${U(e.processedFiles)} of ${U(e.totalFiles)} files`:"";return _`
+    <li class="import state-${t.state.toLowerCase()}" data-testid="import" data-state=${t.state}>
+      <div class="head">
+        <span class="name" title=${t.sources.map(a=>a.path).join(`
+`)}>
+          ${t.sources.map(a=>Zt(a.path.replace(/\/+$/,""))||a.path).join(", ")}
+        </span>
+        <span class="state" data-testid="import-state">${yo[t.state]??t.state.toLowerCase()}</span>
+      </div>
+      ${n&&_`<progress max="1" value=${o} aria-label="Progress" data-testid="import-progress"></progress>`}
+      <div class="facts">
+        <span data-testid="import-facts">${wo(t)}</span>
+        ${n&&_`<button class="quiet" data-testid="import-cancel" onClick=${()=>Pn(t.name)}>Cancel</button>`}
+      </div>
+      ${n&&r&&_`<div class="facts">${r}</div>`}
+      ${t.errorMessage&&_`<p class="failure">${t.errorMessage}</p>`}
+      ${s.length>0&&_`<details data-testid="import-errors">
+        <summary>${U(t.errorCount)} ${Number(t.errorCount)===1?"file":"files"} could not be read whole</summary>
+        <ul>
+          ${s.slice(0,20).map(a=>_`<li><span class="path">${a.path}</span> ${a.message}</li>`)}
+        </ul>
+      </details>`}
+    </li>
+  `}function bo({one:t}){let e=t.sent/Math.max(.001,(performance.now()-t.began)/1e3),n=e>0?(t.size-t.sent)/e:0;return _`
+    <li class="import state-running" data-testid="upload">
+      <div class="head"><span class="name">${t.name}</span><span class="state">sending</span></div>
+      <progress max=${t.size||1} value=${t.sent} aria-label="Sent"></progress>
+      <div class="facts">
+        <span>${dt(t.sent)} of ${dt(t.size)} · ${dt(e)}/s · ${ut(n)} left</span>
+        <button class="quiet" onClick=${t.cancel}>Cancel</button>
+      </div>
+    </li>
+  `}function An(){let t=n=>{n.preventDefault(),te.value=!1,Un(n.dataTransfer.files)},e=n=>{n.preventDefault(),te.value=!0};return _`
+    <aside
+      class="imports ${te.value?"dragging":""}"
+      aria-label="Imports"
+      onDragOver=${e}
+      onDragLeave=${()=>te.value=!1}
+      onDrop=${t}
+    >
+      <h2>Imports</h2>
+      <form onSubmit=${go}>
+        <input
+          data-testid="import-path"
+          aria-label="Path to import"
+          placeholder="/var/log or an archive"
+          spellcheck=${!1}
+          value=${ee.value}
+          onInput=${n=>ee.value=n.target.value}
+        />
+        <button data-testid="import-start" disabled=${!$.value}>Import</button>
+      </form>
+      <label class="file">
+        <input
+          type="file"
+          multiple
+          data-testid="import-file"
+          disabled=${!$.value}
+          onChange=${n=>{Un(n.target.files),n.target.value=""}}
+        />
+        <span>Choose files to upload, or drop them here</span>
+      </label>
+      <ul class="list" data-testid="imports">
+        ${L.value.map(n=>_`<${bo} key=${n.key} one=${n} />`)}
+        ${B.value.map(n=>_`<${$o} key=${n.name} one=${n} />`)}
+      </ul>
+    </aside>
+  `}var De=5e3,mt=h([]),Y=h(!1),Me=h(!1),Tt=h(null),Et=h(null),ne=h(null),oe=h(null),O=h(-1),X=h(null),lt=null;function re(){lt?.abort()}async function I(){if(re(),!$.value)return;let t=new AbortController;lt=t;let e=[],n=performance.now(),o=()=>(performance.now()-n)/1e3;A(()=>{mt.value=e,Y.value=Me.value=!0,Tt.value=Et.value=ne.value=oe.value=X.value=K.value=null,O.value=-1}),xn();let s={query:$n(ht.value,it.value),startTime:Ce(H.value),endTime:Ce(q.value)},r=`/v1/${$.value}/logs`;xo(`${r}:histogram`,s,t);try{await Gt(st(`${r}:search`,{...s,pageSize:De}),a=>ko(a,e,o,t),t.signal)}catch(a){lt===t&&T(a)}finally{lt===t&&A(()=>{Y.value=!1,Et.value=o()})}}function ko(t,e,n,o){lt===o&&A(()=>{let s=e.length;for(let r of t)r.hits&&e.push(...r.hits.hits);e.length>s&&(s===0&&(Tt.value=n()),mt.value=e.slice(0))})}async function xo(t,e,n){try{let o=await P(st(t,{...e,bucketCount:80}),{signal:n.signal});if(lt!==n)return;A(()=>{oe.value=o,ne.value=Number(o.totalSize)})}catch(o){lt===n&&T(o)}}async function ae(t){let e=mt.value[t];if(e){O.value=t,X.value={hit:e,before:[],after:[],loading:!0};try{let n=`/v1/${$.value}/logs/${encodeURIComponent(e.id)}:context`,o=await P(st(n,{before:6,after:6}));O.value===t&&(X.value={...o,highlights:e.highlights,loading:!1})}catch(n){O.value===t&&(X.value=null),T(n)}}}function Oe(){X.value=null}var se=64,So=[...pt].reverse().map(t=>t.toUpperCase());function Co(t,e){let n=new Map(t.levels.map(l=>[l.level,Number(l.count)])),o=Number(t.count),s=So.map(l=>[l.toLowerCase(),n.get(l)??0]).filter(([,l])=>l>0),r=o-s.reduce((l,[,f])=>l+f,0);r>0&&s.push(["none",r]);let a=o===0?0:Math.max(2,o/e*se),i=se;return s.map(([l,f])=>{let c=f/o*a;return i-=c,{level:l,y:i,height:c}})}function No(t,e){let n=Date.parse(t.startTime);H.value=Ne(new Date(n).toISOString()),q.value=Ne(new Date(n+e*1e3).toISOString()),I()}function Hn(){let t=oe.value;if(!t||t.buckets.length===0)return null;let e=Jt(t.bucketWidth),n=Math.max(...t.buckets.map(i=>Number(i.count)),1),o=1e3/t.buckets.length,s=t.buckets[0],r=t.buckets.at(-1),a=Number(t.undatedCount);return _`
+    <figure class="histogram" data-testid="histogram">
+      <svg viewBox="0 0 1000 ${se}" preserveAspectRatio="none" role="img" aria-label="Matching lines by time">
+        ${t.buckets.map((i,l)=>_`<g key=${i.startTime} class="bar" onClick=${()=>No(i,e)}>
+            <title>${vt(i.startTime)} UTC: ${U(i.count)} lines</title>
+            <rect class="hit" x=${l*o} y="0" width=${o} height=${se} />
+            ${Co(i,n).map(f=>_`<rect
+                key=${f.level}
+                class="fill-${f.level}"
+                x=${l*o+o*.1}
+                y=${f.y}
+                width=${o*.8}
+                height=${f.height}
+              />`)}
+          </g>`)}
+      </svg>
+      <figcaption>
+        <span>${vt(s.startTime).slice(0,19)}</span>
+        <span class="faint">${a>0?`${U(a)} lines have no time`:"click a bar to look closer"}</span>
+        <span>${vt(new Date(Date.parse(r.startTime)+e*1e3).toISOString()).slice(0,19)}</span>
+      </figcaption>
+    </figure>
+  `}var z=24,qn=20,gt=h({top:0,height:600}),Ln=t=>t.level==="LEVEL_UNSPECIFIED"?"":t.level.toLowerCase();function In({hit:t,highlights:e=t.highlights}){return Nn(t.text,e).map(n=>n.marked?_`<mark>${n.text}</mark>`:n.text)}function Eo(){let t=mt.value.length,e=ne.value,n=[];return e!==null?n.push(_`<strong data-testid="total">${U(e)}</strong> ${e===1?"line":"lines"}`):Me.value&&n.push(_`<strong data-testid="total-pending">…</strong>`),t<(e??0)&&!Y.value&&t>=De&&n.push(`first ${U(t)} shown`),Tt.value!==null&&n.push(_`first hit after <span data-testid="first-hit">${ut(Tt.value)}</span>`),Et.value!==null&&n.push(_`<span data-testid="took">${ut(Et.value)}</span> in all`),_`
+    <p class="status" role="status" data-testid="status">
+      ${Y.value&&_`<span class="spinner" aria-hidden="true"></span> searching…${" "}`}
+      ${n.map((o,s)=>_`${s>0&&" · "}${o}`)}
+    </p>
+  `}function To({hit:t,index:e}){return _`
+    <div
+      id="row-${e}"
+      class="row ${O.value===e?"selected":""}"
+      role="option"
+      aria-selected=${O.value===e?"true":"false"}
+      data-testid="row"
+      style=${{top:`${e*z}px`}}
+      onClick=${()=>ae(e)}
+    >
+      <span class="when">${vt(t.timestamp)}</span>
+      <span class="level level-${Ln(t)}">${Ln(t)}</span>
+      <span class="where" title="${t.source}:${t.lineNumber}">${En(t.source)}:${t.lineNumber}</span>
+      <span class="text"><${In} hit=${t} /></span>
+    </div>
+  `}function Do(){let t=be(null),e=mt.value;$e(()=>{let r=()=>gt.value={top:t.current.scrollTop,height:t.current.clientHeight},a=new ResizeObserver(r);return a.observe(t.current),()=>a.disconnect()},[]);let n=r=>{let a=Math.max(1,Math.floor(gt.value.height/z)-1),i={ArrowDown:1,ArrowUp:-1,PageDown:a,PageUp:-a,Home:-e.length,End:e.length};if(r.key==="Enter")ae(O.value);else if(r.key==="Escape")Oe();else if(r.key in i){let l=Math.min(e.length-1,Math.max(0,O.value+i[r.key]));O.value=l;let{scrollTop:f,clientHeight:c}=t.current;l*z<f?t.current.scrollTop=l*z:(l+1)*z>f+c&&(t.current.scrollTop=(l+1)*z-c),X.value&&ae(l)}else return;r.preventDefault()},o=Math.max(0,Math.floor(gt.value.top/z)-qn),s=Math.min(e.length,Math.ceil((gt.value.top+gt.value.height)/z)+qn);return _`
+    <div
+      class="rows"
+      ref=${t}
+      role="listbox"
+      aria-label="Matching lines"
+      aria-activedescendant=${O.value>=0?`row-${O.value}`:void 0}
+      tabindex="0"
+      data-testid="rows"
+      onKeyDown=${n}
+      onScroll=${()=>gt.value={top:t.current.scrollTop,height:t.current.clientHeight}}
+    >
+      <div class="rows-all" style=${{height:`${e.length*z}px`}}>
+        ${e.slice(o,s).map((r,a)=>_`<${To} key=${r.id} hit=${r} index=${o+a} />`)}
+      </div>
+      ${e.length===0&&_`<${Mo} />`}
+    </div>
+  `}function Mo(){if(Y.value||K.value)return null;let t=L.value.length>0||B.value.some(e=>!M(e));return $.value?B.value.length===0&&!t?_`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file on the right.</p>`:_`<p class="nothing" data-testid="nothing">No line matches.</p>`:_`<p class="nothing">Make a workspace first.</p>`}function Oo(){let t=X.value;if(!t)return null;let e=(n,o)=>_`
+    <li key=${n.id} class="${o?"main":""} ${n.recordId===t.hit.recordId?"same":""}" data-testid=${o?"context-hit":"context-line"}>
+      <span class="number">${n.lineNumber}</span>
+      <span class="text">${o?_`<${In} hit=${n} highlights=${t.highlights??n.highlights} />`:n.text||" "}</span>
+    </li>
+  `;return _`
+    <section class="context" aria-label="Context of the line" data-testid="context">
+      <header>
+        <h2 title=${t.hit.source}>${t.hit.source}</h2>
+        <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${Oe}>✕</button>
+      </header>
+      <ol>
+        ${t.before.map(n=>e(n,!1))}
+        ${e(t.hit,!0)}
+        ${t.after.map(n=>e(n,!1))}
+      </ol>
+    </section>
+  `}function Rn(){let t=Xt.value>0;return _`
+    <div class="bar-line">
+      <${Eo} />
+      ${t&&_`<button
+        class="quiet"
+        data-testid="refresh"
+        onClick=${()=>{Xt.value=0,I()}}
+      >New lines were imported: search again</button>`}
+    </div>
+    <${Hn} />
+    <${Do} />
+    <${Oo} />
+  `}function Po(t){let e=it.value;it.value=e.includes(t)?e.filter(n=>n!==t):[...e,t],I()}function Uo(t){t.preventDefault(),I()}function Ao(){H.value=q.value="",I()}var Pe=t=>e=>t.value=e.target.value;function jn(){let t=H.value||q.value;return _`
+    <form class="query" role="search" onSubmit=${Uo} onKeyDown=${e=>e.key==="Escape"&&re()}>
+      <div class="line">
+        <input
+          type="search"
+          class="box"
+          data-testid="query"
+          aria-label="Query"
+          placeholder='timeout AND (disk OR "read error") NOT debug — empty shows everything'
+          autocomplete="off"
+          spellcheck=${!1}
+          autofocus
+          value=${ht.value}
+          onInput=${Pe(ht)}
+        />
+        ${Y.value?_`<button type="button" class="stop" data-testid="cancel" onClick=${re}>Cancel</button>`:_`<button class="main" data-testid="search" disabled=${!$.value}>Search</button>`}
+      </div>
+      <div class="line filters">
+        <div class="chips" role="group" aria-label="Levels">
+          ${pt.map(e=>_`<button
+              key=${e}
+              type="button"
+              class="chip level-${e}"
+              aria-pressed=${it.value.includes(e)?"true":"false"}
+              data-testid="level-${e}"
+              onClick=${()=>Po(e)}
+            >${e}</button>`)}
+        </div>
+        <div class="range">
+          <label>From <input type="datetime-local" step="1" data-testid="from" value=${H.value} onChange=${Pe(H)} /></label>
+          <label>to <input type="datetime-local" step="1" data-testid="to" value=${q.value} onChange=${Pe(q)} /></label>
+          <span class="faint">UTC</span>
+          ${t&&_`<button type="button" class="quiet" data-testid="range-clear" onClick=${Ao}>Any time</button>`}
+        </div>
+      </div>
+    </form>
+  `}var Fn=h(!1);async function Ho(){try{let{workspaces:t}=await P("/v1/workspaces?pageSize=1000");W.value=t.filter(n=>!n.deleting),W.value.some(n=>n.name===$.value)||($.value=W.value[0]?.name??"")}catch(t){T(t)}Fn.value=!0}async function Wn(){try{let t=await fetch("/readyz");Nt.value={ok:t.ok,services:(await t.json()).services??{}}}catch{Nt.value={ok:!1,services:{}}}setTimeout(Wn,document.hidden?3e4:5e3)}function qo(){return _`
+    <${Tn} />
+    <${Sn} />
+    <main>
+      <section class="search" aria-label="Search">
+        <${jn} />
+        <${Rn} />
+      </section>
+      <${An} />
+    </main>
+  `}Ge(_`<${qo} />`,document.getElementById("app"));Ho();Wn();F(()=>{if(!Fn.value)return;let t=$.value;queueMicrotask(()=>{Dn(),t&&I()})});

@@ -1,0 +1,86 @@
+"""From the configuration to descriptors: generated modules are imported, descriptor sets are read."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+
+from gateway.config import Config, Service
+from gateway.transcode.codec import Codec, JsonFormat
+from gateway.transcode.routes import Exposed
+from kit.errors import ConfigurationError
+
+__all__ = ["exposed"]
+
+
+def exposed(config: Config) -> Iterator[Exposed]:
+    """Every service that is to be served. Raises ConfigurationError that names the key."""
+    codec: Codec = JsonFormat()
+    for index, service in enumerate(config.services):
+        methods = service.methods or None
+        for position, module in enumerate(service.modules):
+            for descriptor in _of_module(module, f"services[{index}].modules[{position}]"):
+                yield Exposed(upstream=service.name, service=descriptor, codec=codec, methods=methods)
+        if service.descriptor_set:
+            pool = descriptor_pool.DescriptorPool()
+            for descriptor in _of_file(service, pool, f"services[{index}].descriptor_set"):
+                yield Exposed(upstream=service.name, service=descriptor, codec=JsonFormat(pool), methods=methods)
+
+
+def _of_module(name: str, where: str) -> list[ServiceDescriptor]:
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(f"{where}: {name} cannot be imported: {error}") from error
+    descriptor = getattr(module, "DESCRIPTOR", None)
+    if descriptor is None or not descriptor.services_by_name:
+        raise ConfigurationError(f"{where}: {name} has no services; name the generated module, its name ends in _pb2")
+    return list(descriptor.services_by_name.values())
+
+
+def _of_file(service: Service, pool: descriptor_pool.DescriptorPool, where: str) -> list[ServiceDescriptor]:
+    path = Path(service.descriptor_set)
+    content = descriptor_pb2.FileDescriptorSet()
+    try:
+        content.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{where}: {path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf's DecodeError differs by implementation
+        raise ConfigurationError(f"{where}: {path} is not a descriptor set") from error
+    by_name = {file.name: file for file in content.file}
+    found: list[ServiceDescriptor] = []
+    try:
+        for file in content.file:
+            _add(file, by_name, pool, set())
+            found += pool.FindFileByName(file.name).services_by_name.values()
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{where}: {path} is not complete ({error}); write it with protoc --include_imports"
+        ) from error
+    if not found:
+        raise ConfigurationError(f"{where}: {path} has no services")
+    return found
+
+
+def _add(
+    file: descriptor_pb2.FileDescriptorProto,
+    by_name: dict[str, descriptor_pb2.FileDescriptorProto],
+    pool: descriptor_pool.DescriptorPool,
+    seen: set[str],
+) -> None:
+    """Adds a file after those that it imports; what the set lacks is taken from this process (google/protobuf, ...)."""
+    seen.add(file.name)
+    for name in file.dependency:
+        if name not in seen:
+            _add(by_name[name] if name in by_name else _own(name), by_name, pool, seen)
+    pool.AddSerializedFile(file.SerializeToString())
+
+
+def _own(name: str) -> descriptor_pb2.FileDescriptorProto:
+    copy = descriptor_pb2.FileDescriptorProto()
+    descriptor_pool.Default().FindFileByName(name).CopyToProto(copy)
+    return copy

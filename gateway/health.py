@@ -1,0 +1,75 @@
+"""/livez and /readyz. Live: the event loop turns. Ready: every required service answers grpc.health.v1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from gateway.upstream import Upstreams
+
+__all__ = ["Readiness"]
+
+_CHECK = "/grpc.health.v1.Health/Check"
+#: Seconds that a service has to answer. A probe usually waits 2 s for the gateway.
+_TIMEOUT = 1.0
+#: Seconds that an answer is used again, so that many probes cost no more than one.
+_FRESH = 0.5
+
+
+class Readiness:
+    """Asks the services, at most once at a time. `required` are the names that count; `now` is monotonic seconds."""
+
+    def __init__(self, upstreams: Upstreams, required: frozenset[str], now: Callable[[], float]) -> None:
+        self._upstreams = upstreams
+        self._required = required
+        self._now = now
+        self._asking: asyncio.Task[Mapping[str, str]] | None = None
+        self._known: Mapping[str, str] = {}
+        self._until = float("-inf")
+        #: The gateway is being stopped: it is not ready whatever the services say.
+        self.stopping = False
+
+    async def check(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the gateway is ready, and a document that says why not."""
+        states = await self._states()
+        ready = not self.stopping and all(states[name] == "SERVING" for name in self._required)
+        services = {
+            name: {"status": state, "required": name in self._required} for name, state in sorted(states.items())
+        }
+        status = "stopping" if self.stopping else "ready" if ready else "not ready"
+        return ready, {"status": status, "services": services}
+
+    async def _states(self) -> Mapping[str, str]:
+        if self._now() < self._until:
+            return self._known
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask_all())
+        return await asyncio.shield(self._asking)
+
+    async def _ask_all(self) -> Mapping[str, str]:
+        names = sorted(self._upstreams.names)
+        try:
+            states = await asyncio.gather(*(self._ask(name) for name in names))
+        finally:
+            self._asking = None
+        self._known = dict(zip(names, states, strict=True))
+        self._until = self._now() + _FRESH
+        return self._known
+
+    async def _ask(self, name: str) -> str:
+        check: Any = self._upstreams.channel(name).unary_unary(
+            _CHECK,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            # A service without the health protocol that answers at all is up.
+            return "SERVING" if error.code() is grpc.StatusCode.UNIMPLEMENTED else "UNREACHABLE"
+        state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return state

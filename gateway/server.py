@@ -1,0 +1,147 @@
+"""The process: socket, event loop, HTTP server, registration, and a stop that lets requests end.
+
+On SIGTERM, SIGINT or the end of the parent process: /readyz says no and the registry entry goes; after `drain_delay`
+no connection is taken any more, streams end with a last record that says so, requests in flight have `grace` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from gateway.app import Gateway
+from gateway.config import Config
+from kit.discovery import Registration, Registry
+from kit.errors import ConfigurationError
+from kit.observe import configure_logging, get_logger, setup
+from kit.recovery import StopRequest
+
+__all__ = ["HttpServer", "listen", "run", "serve"]
+
+log = get_logger("gateway")
+
+#: Seconds that an idle connection is kept. Longer than clients keep theirs, so that it is they who close.
+_KEEP_ALIVE = 75
+_BACKLOG = 2048
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, but for its signals, which are the kit's here."""
+
+    def __init__(self, app: Gateway, *, grace: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Whoever connects is the client: a header must not say otherwise.
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+                timeout_graceful_shutdown=max(1, round(grace)),
+            )
+        )
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError that says what to do about it."""
+    name = host.strip("[]")
+    try:
+        family = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((name, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        hint = "; set KIT_GATEWAY_PORT to another one, or to 0 for any" if port else ""
+        raise ConfigurationError(f"cannot listen on port {port} of {host}: {error.strerror}{hint}") from error
+
+
+async def serve(config: Config) -> int:
+    """Serves until it is asked to stop; returns the exit code. Raises ConfigurationError."""
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest(kill_after=config.grace + 10))
+        sock = stack.enter_context(listen(config.host, config.port))
+        port: int = sock.getsockname()[1]
+        app = Gateway(config, port=port)
+        server = HttpServer(app, grace=config.grace)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        await _first(serving, stop.requested, server.ready)
+        registration = _register(config, port) if server.started and not stop.requested.is_set() else None
+        if registration is not None:
+            stack.callback(registration.close)
+        log.info("serving", url=f"http://{_address(config.host, port)}/")
+        await _first(serving, stop.requested)
+        app.readiness.stopping = True
+        if registration is not None:
+            registration.close()
+        if stop.requested.is_set():
+            log.info("stopping", reason=stop.reason)
+            if not stop.parent_gone:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(config.drain_delay):
+                        await _first(serving, stop.hastened)
+            app.streams.stop()
+            server.should_exit = True
+            await _first(serving, stop.hastened)
+            server.force_exit = stop.hastened.is_set()
+        await serving
+        return 0 if stop.requested.is_set() else 1
+
+
+def _register(config: Config, port: int) -> Registration | None:
+    return Registry().register("gateway", _address(config.host, port)) if config.register else None
+
+
+def _address(host: str, port: int) -> str:
+    """What a client on this machine dials."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+async def _first(*awaited: asyncio.Task[None] | asyncio.Event) -> None:
+    """Returns when one of them is done or set; the others are left as they are."""
+    tasks = {one if isinstance(one, asyncio.Task) else asyncio.ensure_future(one.wait()) for one in awaited}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks.difference(one for one in awaited if isinstance(one, asyncio.Task)):
+            task.cancel()
+
+
+def run(config: Config) -> int:
+    """The whole life of the process; returns its exit code."""
+    configure_logging("gateway")
+    telemetry = setup("gateway")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(serve(config))
+    except ConfigurationError as error:
+        log.error("configured wrongly", error=str(error))  # noqa: TRY400 - a traceback would not help
+        return 2
+    finally:
+        if telemetry is not None:
+            telemetry.shutdown()
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: grpc.aio runs on it, and it takes a third off a request."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return loop

@@ -1,0 +1,43 @@
+"""The public types as a user's type checker sees them. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import grpc.aio
+from typing_extensions import assert_type
+
+import kit
+from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
+
+
+async def client() -> None:
+    channel = kit.channel("dns:///cache:50051")
+    stub = cache_pb2_grpc.CacheServiceStub(channel)
+    reply = await stub.Get(cache_pb2.GetRequest(key="k"), timeout=1.0)
+    assert_type(reply, cache_pb2.GetResponse)
+    assert_type(kit.deadline().remaining(), float)
+    with kit.timeout(0.5) as deadline:
+        assert_type(deadline, kit.Deadline)
+    with kit.reports() as seen:
+        assert_type(seen, list[kit.CallReport])
+    try:
+        await stub.Get(cache_pb2.GetRequest(key="k"))
+    except kit.errors.CallRefused as error:
+        assert_type(error.code(), grpc.StatusCode)
+        assert_type(error.report, kit.CallReport | None)
+    except grpc.aio.AioRpcError as error:
+        assert_type(kit.errors.details_of(error), kit.errors.ErrorDetails)
+    policy = kit.MethodPolicy(timeout=1.0, retry=kit.RetryPolicy(max_attempts=3))
+    kit.channel(["h:1", "h:2"], policy={"/pkg.Service/*": policy})
+    grpc.aio.insecure_channel("h:1", interceptors=kit.client_interceptors())
+
+
+async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
+    one = kit.Server("cache").add(servicer, cache_pb2_grpc.add_CacheServiceServicer_to_server)
+    assert_type(one, kit.Server)
+    assert_type(await one.start(), int)
+    await one.stop()
+    grpc.aio.server(interceptors=kit.server_interceptors())
+    assert_type(kit.data_dir(), Path)

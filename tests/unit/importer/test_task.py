@@ -1,0 +1,246 @@
+"""A worker's task, with splits that only remember, and cut short at every possible place."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loganalyzer.search.v1 import search_pb2
+from services.importer.messages import Message, TaskSpec
+from services.importer.planning import coverage
+from services.importer.reading import Limits, Reason
+from services.importer.task import Task, TaskCancelled
+
+
+@dataclass
+class MemorySplit:
+    """A SplitWriter that keeps lines."""
+
+    split_id: str
+    lines: dict[str, list[bytes]] = field(default_factory=dict)
+    times: list[int] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
+    raw_bytes: int = 0
+    line_count: int = 0
+    aborted: bool = False
+
+    def __post_init__(self) -> None:
+        self.split = search_pb2.Split(id=self.split_id)
+
+    def add_source(self, *, source_id: str, name: str, import_name: str, first_line: int, byte_offset: int) -> None:
+        self.split.sources.add(
+            source_id=source_id, name=name, import_name=import_name, first_line=first_line, byte_offset=byte_offset
+        )
+
+    def add_lines(
+        self, lines: Sequence[bytes], times: Sequence[int], levels: Sequence[int], records: Sequence[int] | bytes
+    ) -> None:
+        assert len(lines) == len(times) == len(levels) == len(records)
+        run = self.split.sources[-1]
+        self.lines.setdefault(run.source_id, []).extend(lines)
+        self.times += times
+        self.records += records
+        run.line_count += len(lines)
+        self.line_count += len(lines)
+        self.raw_bytes += sum(map(len, lines)) + len(lines)
+
+    def end_source(self, *, complete: bool, byte_count: int) -> None:
+        self.split.sources[-1].complete, self.split.sources[-1].byte_count = complete, byte_count
+
+    def finish(self) -> search_pb2.Split:
+        return self.split
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Killed(Exception):  # noqa: N818 - not an error
+    """Stands for a process that ends."""
+
+
+class Desk:
+    """The importer's side: takes splits, and kills the worker before or after a given one."""
+
+    def __init__(self, folder: Path, *, split_bytes: int = 1000, limits: Limits | None = None) -> None:
+        self.folder = folder
+        self.split_bytes = split_bytes
+        self.limits = limits
+        self.open: list[MemorySplit] = []
+        self.published: list[MemorySplit] = []
+        self.cursor: tuple[str, dict[str, Any]] | None = None
+        self.messages: list[Message] = []
+        self.cancelled = False
+        self.kill_at: int | None = None
+        self.now = 0.0
+
+    # The port.
+
+    def send(self, message: Message) -> None:
+        if message["op"] == "split":
+            if self.kill_at is not None and len(self.published) >= self.kill_at:
+                raise Killed
+            self.published.append(self.open[-1])
+            self.cursor = message["cursor"]
+        self.messages.append(message)
+
+    def wait_for_ack(self) -> None:
+        pass
+
+    def split(self, root: Path, workspace: str, split_id: str) -> MemorySplit:
+        self.open.append(MemorySplit(split_id))
+        return self.open[-1]
+
+    def clock(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    def spec(self, *paths: Path) -> TaskSpec:
+        covered = coverage(split.split for split in self.published)
+        spec = TaskSpec(
+            import_id="abc",
+            import_name="workspaces/default/imports/abc",
+            workspace="default",
+            splits=str(self.folder),
+            number=0,
+            ordinal=len(self.published),
+            files=[(number, path.name, str(path)) for number, path in enumerate(paths)],
+            covered={source: (one.lines, one.bytes, one.complete) for source, one in covered.items()},
+            cursor=self.cursor,
+        )
+        assert TaskSpec.from_message(spec.to_message()) == spec
+        return spec
+
+    def run(self, *paths: Path) -> None:
+        Task(
+            self.spec(*paths), self, self.split, limits=self.limits, split_bytes=self.split_bytes, now=self.clock
+        ).run()
+
+    # What came of it.
+
+    def lines(self) -> dict[str, list[bytes]]:
+        merged: dict[str, list[bytes]] = {}
+        for split in self.published:
+            for source, lines in split.lines.items():
+                merged.setdefault(source, []).extend(lines)
+        return merged
+
+    def times(self) -> list[int]:
+        return [time for split in self.published for time in split.times]
+
+    @property
+    def done(self) -> Message:
+        return next(message for message in self.messages if message["op"] == "done")
+
+    @property
+    def errors(self) -> list[tuple[str, int, int]]:
+        return [(one["path"], one["reason"], one["line"]) for one in self.messages if one["op"] == "error"]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    lines = [f"2024-01-01 10:{n // 60:02}:{n % 60:02} INFO line {n}" + ("\n  at more" * (n % 3)) for n in range(200)]
+    (tmp_path / "a.log").write_text("\n".join(lines))
+    (tmp_path / "b.log.gz").write_bytes(gzip.compress("\n".join(lines[:80]).encode() + b"\n"))
+    (tmp_path / "empty.log").write_bytes(b"")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress("\n".join(lines).encode())[:-100])
+    (tmp_path / "picture.log").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    return [tmp_path / name for name in ("a.log", "b.log.gz", "empty.log", "cut.gz", "picture.log")]
+
+
+def counted(desk: Desk) -> tuple[int, int, int]:
+    """Lines, bytes and files, as the importer counts them."""
+    runs = [run for split in desk.published for run in split.split.sources]
+    files = sum(run.complete for run in runs) + sum(desk.done["files"].values())
+    return sum(run.line_count for run in runs), sum(run.byte_count for run in runs), files
+
+
+def test_a_task_reads_every_file_and_tells_what_was_wrong(tmp_path: Path, logs: list[Path]) -> None:
+    desk = Desk(tmp_path, split_bytes=1 << 20)
+    desk.run(*logs)
+    [split] = desk.published
+    assert split.lines["abcx0x0"] == logs[0].read_bytes().split(b"\n")
+    assert split.split.sources[0].byte_count == logs[0].stat().st_size
+    assert desk.done["files"] == {"2": 1}
+    cut = len(split.lines["abcx3x0"])
+    assert desk.errors == [("cut.gz", Reason.DAMAGED, cut), ("picture.log", Reason.BINARY, 0)]
+    assert [(run.source_id, run.complete) for run in split.split.sources] == [
+        ("abcx0x0", True),
+        ("abcx1x0", True),
+        ("abcx3x0", False),
+    ]
+
+
+def test_splits_are_cut_before_a_record(tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.importer.reading.lines._BLOCK", 97)
+    desk = Desk(tmp_path, split_bytes=500)
+    desk.run(logs[0])
+    assert len(desk.published) > 5
+    assert all(split.records[0] == 1 for split in desk.published)
+    assert desk.lines()["abcx0x0"] == logs[0].read_bytes().split(b"\n")
+    runs = [run for split in desk.published for run in split.split.sources]
+    for before, after in pairwise(runs):
+        assert after.first_line == before.first_line + before.line_count
+        assert after.byte_offset == before.byte_offset + before.byte_count
+    assert [run.complete for run in runs] == [False] * (len(runs) - 1) + [True]
+
+
+def test_a_worker_killed_at_any_split_leaves_nothing_twice_and_nothing_out(
+    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.importer.reading.lines._BLOCK", 97)
+    whole = Desk(tmp_path)
+    whole.run(*logs)
+    assert len(whole.published) > 10
+    for kill_at in range(len(whole.published)):
+        desk = Desk(tmp_path)
+        desk.kill_at = kill_at
+        with pytest.raises(Killed):
+            desk.run(*logs)
+        desk.kill_at = None
+        desk.messages.clear()
+        desk.run(*logs)
+        assert desk.lines() == whole.lines()
+        assert desk.times() == whole.times()
+        assert counted(desk) == counted(whole)
+        assert desk.errors == whole.errors
+
+
+def test_a_cancelled_task_leaves_no_open_split(tmp_path: Path, logs: list[Path]) -> None:
+    desk = Desk(tmp_path)
+    desk.cancelled = True
+    with pytest.raises(TaskCancelled):
+        desk.run(*logs)
+    assert all(split.aborted for split in desk.open)
+    assert not desk.published
+
+
+def test_progress_is_told_with_what_is_not_in_a_split_yet(tmp_path: Path, logs: list[Path]) -> None:
+    desk = Desk(tmp_path, split_bytes=1 << 20)
+    desk.run(*logs[:2])
+    last = [message for message in desk.messages if message["op"] == "progress"][-1]
+    assert (last["lines"], last["files"]) == (sum(map(len, desk.lines().values())), 2)
+    assert last["disk"] == logs[0].stat().st_size + logs[1].stat().st_size
+
+
+def test_a_split_has_no_more_runs_than_a_message_can_carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.importer.task._SPLIT_RUNS", 3)
+    paths = [tmp_path / f"{number}.log" for number in range(8)]
+    for path in paths:
+        path.write_text("a\n")
+    desk = Desk(tmp_path, split_bytes=1 << 20)
+    desk.run(*paths)
+    assert [len(split.split.sources) for split in desk.published] == [3, 3, 2]
+
+
+def test_names_that_are_no_text_are_shown_as_well_as_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.log"
+    path.write_text("a\n")
+    desk = Desk(tmp_path)
+    desk.run(path)
+    assert desk.published[0].split.sources[0].name == "caf�.log"

@@ -1,0 +1,161 @@
+"""Answers from memory, from the cache service, or from the search: whichever is there first, and never worse for a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from loganalyzer.cache.v1 import cache_pb2
+from services.search import answers
+from services.search.answers import Answers, SharedAnswers
+
+
+class Time:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def now(self) -> float:
+        return self.at
+
+    wall = now
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class FakeCache:
+    """The stub of a cache service. `broken` makes every call fail; `asked` is set by the first Get."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.broken = False
+        self.calls: list[str] = []
+        self.asked = asyncio.Event()
+
+    async def Get(self, request: cache_pb2.GetRequest) -> cache_pb2.GetResponse:
+        self.take("get")
+        value = self.values.get(request.key)
+        return cache_pb2.GetResponse(found=value is not None, value=value or b"")
+
+    async def Set(self, request: cache_pb2.SetRequest) -> cache_pb2.SetResponse:
+        self.take("set")
+        self.values[request.key] = request.value
+        return cache_pb2.SetResponse()
+
+    def take(self, call: str) -> None:
+        self.calls.append(call)
+        self.asked.set()
+        if self.broken:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def cache() -> FakeCache:
+    return FakeCache()
+
+
+def made(cache: Any, time: Time) -> Answers:
+    return Answers(10_000, SharedAnswers(lambda: cache, clock=time), clock=time)
+
+
+async def test_a_quick_answer_never_touches_the_cache_service(cache: FakeCache, time: Time) -> None:
+    async def search() -> bytes:
+        return b"quick"
+
+    kept = made(cache, time)
+    assert await kept.get(b"key", "p", search) == (b"quick", False)
+    assert await kept.get(b"key", "p", search) == (b"quick", True)
+    assert cache.calls == []
+
+
+async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cache: FakeCache, time: Time) -> None:
+    async def slow() -> bytes:
+        await cache.asked.wait()
+        time.at += 1
+        return b"slow"
+
+    ended = asyncio.Event()
+
+    async def never() -> bytes:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return b""
+
+    first, second = made(cache, time), made(cache, time)
+    assert await first.get(b"key", "p", slow) == (b"slow", False)
+    await first.close()
+    assert (cache.calls, list(cache.values.values())) == (["get", "set"], [b"slow"])
+    assert next(iter(cache.values)).startswith("p/")
+    # The search that is no longer needed is ended.
+    assert await second.get(b"key", "p", never) == (b"slow", True)
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+async def test_a_cache_service_that_fails_is_left_alone_for_a_while(cache: FakeCache, time: Time) -> None:
+    cache.broken = True
+
+    def slow() -> Any:
+        release = asyncio.Event()
+        asyncio.get_running_loop().call_later(answers.SLOW_SECONDS * 2, release.set)
+
+        async def search() -> bytes:
+            await release.wait()
+            time.at += 1
+            return b"slow"
+
+        return search()
+
+    kept = made(cache, time)
+    for number in range(3):
+        assert await kept.get(b"%d" % number, "p", slow) == (b"slow", False)
+    assert cache.calls == ["get"]
+    time.at += answers.PAUSE_SECONDS
+    await kept.get(b"later", "p", slow)
+    assert cache.calls == ["get", "get"]
+
+
+async def test_an_error_of_the_search_is_passed_on_and_not_kept(cache: FakeCache, time: Time) -> None:
+    async def fails() -> bytes:
+        raise ValueError("broken")
+
+    async def works() -> bytes:
+        return b"fine"
+
+    kept = made(cache, time)
+    with pytest.raises(ValueError, match="broken"):
+        await kept.get(b"key", "p", fails)
+    assert await kept.get(b"key", "p", works) == (b"fine", False)
+
+
+async def test_a_cancelled_caller_cancels_the_search(cache: FakeCache, time: Time) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def search() -> bytes:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return b""
+
+    task = asyncio.create_task(made(cache, time).get(b"key", "p", search))
+    async with asyncio.timeout(5):
+        await begun.wait()
+        task.cancel()
+        await ended.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await task
