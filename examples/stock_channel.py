@@ -16,7 +16,7 @@ from kit.policy import IdempotencyLevel
 CHECK = "/grpc.health.v1.Health/Check"
 
 
-class Flaky(health_pb2_grpc.HealthServicer):
+class Flaky(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health ships no types
     """Is unavailable twice, then serves."""
 
     failures = 2

@@ -7,7 +7,7 @@ it has not. The first layer listed is the outermost.
 A handler never raises because a call failed: failure is an outcome. It raises `asyncio.CancelledError` when the caller
 gave up, and passes on what is no affair of the call at all (a request that cannot be serialised, a channel that is
 closed). For an answer that is a stream the outcome says that the stream is open; what a layer wants to do at its end it
-adds to `Call.at_end`.
+hands to `Call.when_ended`.
 
 Handlers are stepped by hand up to their first wait (see `kit.client.calls`), so they must not use what belongs to the
 running task: no `asyncio.timeout`, no `asyncio.current_task`.
@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 import grpc.aio
 
-from kit.call import CallReport, collect, expires_at
+from kit.call import collect, expires_at
 from kit.observe import tracing
 from kit.policy import Resolved
 from kit.resilience.retry import StopReason
@@ -110,39 +110,37 @@ class Attempted:
 
 
 class Call:
-    """One call on its way: what was asked for, and what has been noted about it so far."""
+    """One call on its way: what was asked for, and what has been noted about it so far.
 
-    __slots__ = (
-        "at_end",
-        "attempts",
-        "code",
-        "collectors",
-        "compression",
-        "credentials",
-        "delay",
-        "details",
-        "ended",
-        "endpoint",
-        "expires_at",
-        "inner",
-        "metadata",
-        "method",
-        "request",
-        "send",
-        "sent_metadata",
-        "span",
-        "started",
-        "stop",
-        "timeout",
-        "wait_for_ready",
-        "waiter",
-    )
+    What a call starts with stands on the class, so that making one sets only what it was made with.
+    """
+
+    #: The span of the whole call.
+    span = tracing.OFF
+    #: Seconds waited before the attempt to come.
+    delay = 0.0
+    #: Where the attempt goes; what it is is the transport's affair.
+    endpoint: Any = None
+    #: The metadata of the attempt; None where it is the caller's, unchanged.
+    sent_metadata: list[tuple[str, str | bytes]] | None = None
+    #: grpc's own call of the attempt that runs, or ran last.
+    inner: Any = None
+    #: Set when there is one, for who waits for it before that.
+    waiter: asyncio.Event | None = None
+    started = 0.0
+    ended = 0.0
+    #: None while it is running.
+    code: grpc.StatusCode | None = None
+    details = ""
+    #: Why there was no further attempt.
+    stop: StopReason | None = None
+    #: Called with the status and its text when a stream that was opened has ended.
+    at_end: tuple[Callable[[grpc.StatusCode, str], None], ...] = ()
 
     def __init__(
         self,
         method: Method,
         request: Any,
-        *,
         timeout: float | None = None,
         metadata: Any = None,
         credentials: grpc.CallCredentials | None = None,
@@ -164,28 +162,12 @@ class Call:
         self.send = send
         #: An instant; the deadline layer narrows it.
         self.expires_at = expires_at()
-        self.collectors: tuple[list[CallReport], ...] = collect()
-        #: The span of the whole call.
-        self.span = tracing.OFF
+        self.collectors = collect()
         self.attempts: list[Attempted] = []
-        #: Seconds waited before the attempt to come.
-        self.delay = 0.0
-        #: Where the attempt goes; what it is is the transport's affair.
-        self.endpoint: Any = None
-        #: The metadata of the attempt; None where it is the caller's, unchanged.
-        self.sent_metadata: list[tuple[str, str | bytes]] | None = None
-        #: grpc's own call of the attempt that runs, or ran last.
-        self.inner: Any = None
-        #: Set when there is one, for who waits for it before that.
-        self.waiter: asyncio.Event | None = None
-        self.started = 0.0
-        self.ended = 0.0
-        #: None while it is running.
-        self.code: grpc.StatusCode | None = None
-        self.details = ""
-        self.stop: StopReason | None = None
-        #: Called with the status and its text when a stream that was opened has ended.
-        self.at_end: list[Callable[[grpc.StatusCode, str], None]] = []
+
+    def when_ended(self, tell: Callable[[grpc.StatusCode, str], None]) -> None:
+        """Adds what is to be done at the end of a stream, after what is there already."""
+        self.at_end = (*self.at_end, tell)
 
     def sent(self, inner: Any) -> None:
         """Notes grpc's own call of a new attempt."""

@@ -36,25 +36,24 @@ _MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
 class _Driven:
     """A pipeline's coroutine, and who drives it."""
 
+    # What a call starts with stands on the class, so that making one sets only what it was made with.
     _call: Call
     _clock: Clock
     _coroutine: Any
-    _waiting: Any
-    _outcome: Outcome | None
-    _failure: BaseException | None
-    _settled: bool
-    _driving: bool
-    _watching: bool
-    _cancelled: bool
-    _task: asyncio.Task[None] | None
-    _event: asyncio.Event | None
-    _callbacks: list[Callable[[Any], None]] | None
+    _waiting: Any = None
+    _outcome: Outcome | None = None
+    _failure: BaseException | None = None
+    _settled = False
+    _driving = False
+    _watching = False
+    _cancelled = False
+    _task: asyncio.Task[None] | None = None
+    _event: asyncio.Event | None = None
+    _callbacks: list[Callable[[Any], None]] | None = None
 
     def _start(self, call: Call, handler: Handler, clock: Clock) -> None:
         self._call = call
         self._clock = clock
-        self._outcome = self._failure = self._task = self._event = self._callbacks = None
-        self._settled = self._driving = self._watching = self._cancelled = False
         self._coroutine = handler(call)
         try:
             self._waiting = self._coroutine.send(None)
@@ -283,9 +282,9 @@ class _OneAnswer(_Common):
 class _ManyAnswers(_Common):
     """The answer is a stream. The pipeline's outcome says that it is open; its end is grpc's own call's."""
 
-    _first: Any
-    _style: str
-    _iterator: AsyncIterator[Any] | None
+    _first: Any = Outcome.NOTHING
+    _style = ""
+    _iterator: AsyncIterator[Any] | None = None
 
     def __del__(self) -> None:
         call = getattr(self, "_call", None)
@@ -300,7 +299,7 @@ class _ManyAnswers(_Common):
             self._run_callbacks()
             return
         if self._callbacks:
-            self._call.at_end.append(lambda _code, _details: self._run_callbacks())
+            self._call.when_ended(lambda _code, _details: self._run_callbacks())
         _watch_end(self._call)
 
     def _is_open(self) -> bool:
@@ -321,7 +320,7 @@ class _ManyAnswers(_Common):
         if self._callbacks is None:
             self._callbacks = []
             if self._settled:
-                self._call.at_end.append(lambda _code, _details: self._run_callbacks())
+                self._call.when_ended(lambda _code, _details: self._run_callbacks())
         self._callbacks.append(callback)
         if not self._settled and self._call.inner is not None:
             self._watch()
@@ -383,7 +382,7 @@ def _watch_end(call: Call) -> None:
     def ended(inner: Any) -> None:
         code = _at_once(inner.code(), grpc.StatusCode.UNKNOWN)
         details = _at_once(inner.details(), "") or ""
-        at_end, call.at_end = call.at_end, []
+        at_end, call.at_end = call.at_end, ()
         for tell in at_end:
             tell(code, details)
 
@@ -448,7 +447,6 @@ class UnaryStreamCall(_ManyAnswers, grpc.aio.UnaryStreamCall[Any, Any]):
     """One request, many answers."""
 
     def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
-        self._style, self._iterator = "", None
         self._start(call, handler, clock)
 
 
@@ -456,5 +454,4 @@ class StreamStreamCall(_ManyRequests, _ManyAnswers, grpc.aio.StreamStreamCall[An
     """Many requests, many answers."""
 
     def __init__(self, call: Call, handler: Handler, clock: Clock) -> None:
-        self._style, self._iterator = "", None
         self._start(call, handler, clock)

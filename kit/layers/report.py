@@ -98,7 +98,7 @@ class ReportLayer:
                 settle(call, error.code(), error.details() or "", StopReason.OFF)
                 outcome.error = as_call_error(error, report_of(call, call.ended))
             elif method.shape.streams_responses:
-                call.at_end.append(lambda code, details: settle(call, code, details, _reason(code)))
+                call.when_ended(lambda code, details: settle(call, code, details, _reason(code)))
             else:
                 settle(call, _OK, "", StopReason.OK)
             return outcome

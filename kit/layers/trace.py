@@ -32,7 +32,7 @@ class TraceCallLayer:
                     code, details = outcome.error.code(), outcome.error.details() or ""
                 elif method.shape.streams_responses:
                     stays_open = True
-                    call.at_end.append(lambda code, details: tracing.end_span(span, code, details))
+                    call.when_ended(lambda code, details: tracing.end_span(span, code, details))
                 else:
                     code, details = grpc.StatusCode.OK, ""
                 return outcome

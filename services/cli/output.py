@@ -7,10 +7,18 @@ import os
 import sys
 from collections.abc import Iterator
 
+import click
+
 
 def colourful() -> bool:
     """Standard output is a terminal and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def say(line: str) -> None:
+    """Prints a line if anybody can read it: what runs must not stop because its terminal is gone."""
+    with contextlib.suppress(OSError):
+        click.echo(line)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,15 @@ class Plan:
     def log_dir(self) -> Path:
         return self.data_dir / "logs"
 
+    @property
+    def registry_dir(self) -> Path:
+        return self.data_dir / "run" / "registry"
+
+    @property
+    def children_file(self) -> Path:
+        """Process ids of the children; see `leftovers`."""
+        return self.data_dir / "run" / "children.json"
+
     def log_file(self, name: str) -> Path:
         return self.log_dir / f"{name}.log"
 

@@ -7,19 +7,24 @@ import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from kit.discovery import Registry
 from kit.recovery import Child, ChildEvent, ChildState, Supervisor
+from services.cli import leftovers
 from services.cli.plan import EVERYTHING, Plan, command, environment
 
 #: Seconds that all of them together have for their end before they are killed.
 GRACE = 15.0
+#: Bytes of a log above which a new one is begun at the next start.
+LARGE_LOG = 16 << 20
 
 
 class Processes:
     """Starts EVERYTHING and tells with `say` what befalls them, until `stop` is set."""
 
     def __init__(self, plan: Plan, registry: Registry, stop: asyncio.Event, *, say: Callable[[str], object]) -> None:
+        self._plan = plan
         self._stop = stop
         self._say = say
         env = environment(plan, os.environ)
@@ -39,6 +44,8 @@ class Processes:
 
     def start(self) -> None:
         """Starts them; returns at once."""
+        for name in EVERYTHING:
+            _put_aside(self._plan.log_file(name))
         self._running = asyncio.create_task(self._supervisor.run(self._stop))
 
     async def ended(self) -> None:
@@ -47,6 +54,8 @@ class Processes:
             await self._running
 
     def _tell(self, event: ChildEvent) -> None:
+        if event.state is ChildState.STARTED:
+            leftovers.note(self._plan.children_file, self._supervisor.pids)
         if self._stop.is_set():
             return
         match event.state:
@@ -66,6 +75,12 @@ def _how(exit_code: int | None) -> str:
     if exit_code is None:
         return "it could not be started"
     return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
+
+
+def _put_aside(path: Path) -> None:
+    """Keeps a log that has grown large as the one before, so that two at most are kept."""
+    if path.exists() and path.stat().st_size > LARGE_LOG:
+        path.replace(path.with_suffix(".old.log"))
 
 
 def _registered(registry: Registry, name: str) -> bool:

@@ -12,6 +12,7 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.discovery import Instance, Registry
+from services.cli import leftovers
 from services.cli.plan import EVERYTHING, GATEWAY
 
 #: Seconds between two looks.
@@ -21,10 +22,16 @@ _ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _BASE = f"/v1/workspaces/{DEFAULT_WORKSPACE}"
 
 
-async def gone(registry: Registry) -> None:
-    """Returns when no process of an earlier run is registered any more."""
-    while any(registry.lookup(name) for name in EVERYTHING):  # noqa: ASYNC110 - other processes set no Event here
+async def gone(registry: Registry, children_file: Path) -> None:
+    """Returns when no process of an earlier run is left."""
+    while still_there(registry, children_file):  # noqa: ASYNC110 - other processes set no Event here
         await asyncio.sleep(LOOK)
+
+
+def still_there(registry: Registry, children_file: Path) -> dict[str, int]:
+    """Process ids, by name, of what is registered or was left by an `up` that was killed."""
+    registered = {name: instance.pid for name in EVERYTHING for instance in registry.lookup(name)}
+    return leftovers.alive(children_file) | registered
 
 
 async def all_ready(registry: Registry) -> dict[str, Instance]:

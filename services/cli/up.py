@@ -18,6 +18,7 @@ from kit import discovery
 from kit.discovery import Instance, Registry
 from services.cli import lock, ready, render
 from services.cli.gateway import GatewayError
+from services.cli.output import say
 from services.cli.plan import EVERYTHING, GATEWAY, HOST, Plan
 from services.cli.processes import Processes
 
@@ -75,8 +76,8 @@ async def _run(plan: Plan, sample: Path | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    registry = Registry(plan.data_dir / "run" / "registry")
-    processes = Processes(plan, registry, stop, say=click.echo)
+    registry = Registry(plan.registry_dir)
+    processes = Processes(plan, registry, stop, say=say)
     start = asyncio.create_task(_start(plan, registry, processes, sample))
     try:
         await _first(start, stop, processes.failed)
@@ -85,14 +86,14 @@ async def _run(plan: Plan, sample: Path | None) -> int:
             await stop.wait()
         elif not stop.is_set():
             raise GatewayError(_given_up(plan, processes.given_up))
-        click.echo("stopping ...")
+        say("stopping ...")
     finally:
         start.cancel()
         stop.set()
         await processes.ended()
     if processes.given_up:
         raise GatewayError(_given_up(plan, processes.given_up))
-    click.echo("stopped")
+    say("stopped")
     return 0
 
 
@@ -107,10 +108,10 @@ async def _first(task: asyncio.Task[None], *events: asyncio.Event) -> None:
 async def _start(plan: Plan, registry: Registry, processes: Processes, sample: Path | None) -> None:
     try:
         async with asyncio.timeout(LEFTOVER_TIMEOUT):
-            await ready.gone(registry)
+            await ready.gone(registry, plan.children_file)
     except TimeoutError:
         raise GatewayError(_leftovers(plan, registry)) from None
-    click.echo("starting ...")
+    say("starting ...")
     processes.start()
     try:
         async with asyncio.timeout(START_TIMEOUT):
@@ -126,7 +127,7 @@ async def _start(plan: Plan, registry: Registry, processes: Processes, sample: P
     if sample is not None:
         await _import_sample(plan, sample)
     for line in overview(plan, instances, program(), "" if default_folder(plan.data_dir) else f" --gateway {plan.url}"):
-        click.echo(line)
+        say(line)
 
 
 async def _import_sample(plan: Plan, sample: Path) -> None:
@@ -138,12 +139,12 @@ async def _import_sample(plan: Plan, sample: Path) -> None:
         ):
             ended = await ready.import_sample(door, sample)
     except TimeoutError:
-        click.echo(f"the sample {sample} is still being imported")
+        say(f"the sample {sample} is still being imported")
     except httpx.HTTPError as error:
-        click.echo(f"the sample {sample} could not be imported: {error}", err=True)
+        say(f"the sample {sample} could not be imported: {error}")
     else:
         if ended is not None:
-            click.echo(f"sample {sample}: {render.result(dict(ended))}")
+            say(f"sample {sample}: {render.result(dict(ended))}")
 
 
 def overview(plan: Plan, instances: Mapping[str, Instance], this_program: str, option: str) -> list[str]:
@@ -180,8 +181,9 @@ def program() -> str:
 
 
 def _leftovers(plan: Plan, registry: Registry) -> str:
-    found = [f"{name} (process {one.pid})" for name in EVERYTHING for one in registry.lookup(name)]
-    return f"{', '.join(found)} of {plan.data_dir} still runs from before; stop it, or choose another --data-dir"
+    found = ready.still_there(registry, plan.children_file)
+    names = ", ".join(f"{name} (process {pid})" for name, pid in found.items())
+    return f"{names} of {plan.data_dir} still runs from before; stop it, or choose another --data-dir"
 
 
 def _given_up(plan: Plan, names: list[str]) -> str:

@@ -196,18 +196,19 @@ class Runner:
 
         Whether search took it may be unknown. Where search cannot be asked the files stay, since it may refer to them.
         """
-        for row in await self._means.store.splits(self.row.id):
-            if row.published:
-                continue
-            try:
-                async with asyncio.timeout(_LAST_TRY):
-                    await self._means.catalogue.publish(self.row.workspace, row.split)
-            except (Unreachable, TimeoutError):
-                _log.warning("split_unsettled", name=self.row.name, split=row.split.id)
-            except Refused:
-                await self._means.store.forget_split(row.split.id)
-            else:
-                await self._means.store.mark_published(row.split.id)
+        rows = await self._means.store.splits(self.row.id)
+        await asyncio.gather(*(self._settle_one(row.split) for row in rows if not row.published))
+
+    async def _settle_one(self, split: search_pb2.Split) -> None:
+        try:
+            async with asyncio.timeout(_LAST_TRY):
+                await self._means.catalogue.publish(self.row.workspace, split)
+        except (Unreachable, TimeoutError):
+            _log.warning("split_unsettled", name=self.row.name, split=split.id)
+        except Refused:
+            await self._means.store.forget_split(split.id)
+        else:
+            await self._means.store.mark_published(split.id)
 
     async def _tally(self, splits: Sequence[SplitRow]) -> Tally:
         """Counts what is published and what done tasks found whole without lines."""

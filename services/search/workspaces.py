@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import grpc
@@ -15,6 +16,8 @@ __all__ = ["Workspaces"]
 
 #: How long a workspace that was there is taken to be there, in seconds.
 TRUSTED_SECONDS = 5.0
+#: How long the workspace service is left alone after a failure, where it can be done without.
+PAUSE_SECONDS = 5.0
 _NOT_NOW = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -27,6 +30,7 @@ class Workspaces:
         self._connect = connect
         self._clock = clock
         self._trusted: dict[str, float] = {}
+        self._resume = -math.inf
 
     async def require(self, workspace: str, *, has_logs: bool) -> None:
         """Returns if the workspace can be searched.
@@ -35,7 +39,7 @@ class Workspaces:
         be reached, a workspace that has logs counts as there; Unavailable for any other.
         """
         now = self._clock.now()
-        if self._trusted.get(workspace, 0.0) > now:
+        if self._trusted.get(workspace, -math.inf) > now or (has_logs and self._resume > now):
             return
         name = f"workspaces/{workspace}"
         try:
@@ -48,6 +52,8 @@ class Workspaces:
                 ) from error
             if error.code() not in _NOT_NOW:
                 raise
+            # Its retries take seconds: not every search shall go through them.
+            self._resume = self._clock.now() + PAUSE_SECONDS
             if not has_logs:
                 raise Unavailable("the workspace service cannot be reached", retry_after=1.0) from error
             return

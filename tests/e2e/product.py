@@ -57,6 +57,8 @@ class Product:
     data_dir: Path
     args: list[str] = field(default_factory=list)
     env: Mapping[str, str] = field(default_factory=dict)
+    #: Put before the command.
+    prefix: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     http: httpx.Client | None = None
     _tree: list[psutil.Process] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Product:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self.args],
+                [*self.prefix, *command, *self.args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,21 @@ def test_a_device_is_not_a_file(product: Product) -> None:
     assert "/dev/zero" in str(body)
 
 
-def test_an_unreadable_file_is_permission_denied(product: Product, tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        # Root reads everything; a file that even root cannot open stands in.
-        path: Path | str = "/proc/self/mem"
-        answer = _create(product, path)
-        assert answer.status_code in {400, 403, 404}
-        return
-    path = tmp_path / "secret.log"
-    path.write_text("x\n")
-    path.chmod(0)
-    _problem(_create(product, path), 403)
+def test_an_unreadable_file_is_permission_denied(start_product: Callable[..., Product], tmp_path: Path) -> None:
+    # Root may read everything, unless that capability is taken from it.
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    product = start_product(args=["--no-sample"], prefix=unprivileged)
+    secret = tmp_path / "secret.log"
+    secret.write_text("x\n")
+    secret.chmod(0)
+    assert "secret.log" in _problem(_create(product, secret), 403)["detail"]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "open.log").write_text("readable\n")
+    secret.rename(folder / "secret.log")
+    result = product.import_all(folder)
+    assert result["lineCount"] == "1"
+    assert [error["reason"] for error in result["sources"][0]["errors"]] == ["PERMISSION_DENIED"]
 
 
 def test_a_folder_loop_is_reported_and_the_rest_is_read(product: Product, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ import { problem } from "./state.js";
 export function Banner() {
   const error = problem.value;
   if (!error) return null;
+  // A query's error points at the place: the line and, below it, a caret.
+  const [sentence, ...lines] = error.message.split("\n");
   const extra = (error.violations ?? []).map((one) => one.description).filter((text) => !error.message.includes(text));
   return html`
     <div class="banner" role="alert" data-testid="error">
       <div class="banner-text">
-        <p>${error.message}</p>
+        <p>${sentence}</p>
+        ${lines.length > 0 && html`<pre>${lines.join("\n")}</pre>`}
         ${extra.map((text) => html`<p>${text}</p>`)}
         ${error.requestId && html`<p class="faint">Request ${error.requestId}</p>`}
       </div>

@@ -61,6 +61,6 @@ export const local = (utc) => (utc ? utc.slice(0, 19) : "");
 export const last = (name) => name.slice(name.lastIndexOf("/") + 1);
 
 // A path's end says more than its beginning.
-export function shortSource(path, most = 34) {
+export function shortSource(path, most) {
   return path.length <= most ? path : `…${path.slice(path.length - most + 1)}`;
 }

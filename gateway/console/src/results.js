@@ -25,6 +25,9 @@ const ROW = 24;
 const MARGIN = 20;
 const scroll = signal({ top: 0, height: 600 });
 
+// The column is 33 characters wide; the end of a path says more than its beginning.
+const place = (hit) => `${shortSource(hit.source, 32 - String(hit.lineNumber).length)}:${hit.lineNumber}`;
+
 const level = (hit) => (hit.level === "LEVEL_UNSPECIFIED" ? "" : hit.level.toLowerCase());
 
 function Text({ hit, highlights = hit.highlights }) {
@@ -36,7 +39,7 @@ function Status() {
   const all = total.value;
   const pieces = [];
   if (all !== null) pieces.push(html`<strong data-testid="total">${count(all)}</strong> ${all === 1 ? "line" : "lines"}`);
-  else if (searched.value) pieces.push(html`<strong data-testid="total-pending">…</strong>`);
+  else if (searched.value && running.value) pieces.push("counting");
   if (shown < (all ?? 0) && !running.value && shown >= MOST_ROWS) pieces.push(`first ${count(shown)} shown`);
   if (firstHit.value !== null) pieces.push(html`first hit after <span data-testid="first-hit">${duration(firstHit.value)}</span>`);
   if (took.value !== null) pieces.push(html`<span data-testid="took">${duration(took.value)}</span> in all`);
@@ -61,7 +64,7 @@ function Row({ hit, index }) {
     >
       <span class="when">${time(hit.timestamp)}</span>
       <span class="level level-${level(hit)}">${level(hit)}</span>
-      <span class="where" title="${hit.source}:${hit.lineNumber}">${shortSource(hit.source)}:${hit.lineNumber}</span>
+      <span class="where" title="${hit.source}:${hit.lineNumber}">${place(hit)}</span>
       <span class="text"><${Text} hit=${hit} /></span>
     </div>
   `;
@@ -135,7 +138,7 @@ function Context() {
   return html`
     <section class="context" aria-label="Context of the line" data-testid="context">
       <header>
-        <h2 title=${found.hit.source}>${found.hit.source}</h2>
+        <h2 title=${found.hit.source}>${shortSource(found.hit.source, 120)}</h2>
         <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${close}>✕</button>
       </header>
       <ol>

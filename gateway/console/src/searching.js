@@ -52,15 +52,11 @@ export async function search() {
       (messages) => take(messages, found, elapsed, mine),
       mine.signal,
     );
+    if (current === mine) took.value = elapsed();
   } catch (error) {
     if (current === mine) state.show(error);
   } finally {
-    if (current === mine) {
-      batch(() => {
-        running.value = false;
-        took.value = elapsed();
-      });
-    }
+    if (current === mine) running.value = false;
   }
 }
 

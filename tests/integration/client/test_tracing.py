@@ -41,12 +41,12 @@ def of_kind(spans: InMemorySpanExporter, kind: trace.SpanKind) -> list[ReadableS
 
 def parent_of(span: ReadableSpan) -> int:
     assert span.parent is not None
-    return span.parent.span_id
+    return int(span.parent.span_id)
 
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 async def test_a_call_has_one_client_span_and_a_child_for_each_attempt(

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
@@ -27,27 +27,41 @@ CANCELLED = importer_pb2.Import.CANCELLED
 RUNNING = importer_pb2.Import.RUNNING
 Import = importer_pb2.Import
 
+if TYPE_CHECKING:  # to the type checker the generated classes are abstract, and what is left out an error
+    _SearchServicer = _WorkspaceServicer = object
+else:  # at run time it is UNIMPLEMENTED
+    _SearchServicer = search_pb2_grpc.SearchServiceServicer
+    _WorkspaceServicer = workspace_pb2_grpc.WorkspaceServiceServicer
 
-class RememberingSearch(search_pb2_grpc.SearchServiceServicer):
-    """PublishSplit and ListSplits. `open` cleared: publishing hangs; `refuse`: it fails with that code."""
+
+class RememberingSearch(_SearchServicer):
+    """PublishSplit and ListSplits.
+
+    While `open` is cleared publishing hangs, before the split is taken or after it (`take_first`); `refuse` is a code
+    that it fails with.
+    """
 
     def __init__(self) -> None:
+        #: By id, in the order in which they came.
         self.splits: dict[str, search_pb2.Split] = {}
         self.asked = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
+        self.take_first = False
         self.refuse: grpc.StatusCode | None = None
 
     async def PublishSplit(
         self, request: search_pb2.PublishSplitRequest, context: Any
     ) -> search_pb2.PublishSplitResponse:
-        self.asked.set()
-        await self.open.wait()
         if self.refuse is not None:
+            self.asked.set()
             await context.abort(self.refuse, "not now")
         known = request.split.id in self.splits
-        if not known:
-            self.splits[request.split.id] = search_pb2.Split.FromString(request.split.SerializeToString())
+        if self.take_first:
+            self.splits.setdefault(request.split.id, request.split)
+        self.asked.set()
+        await self.open.wait()
+        self.splits.setdefault(request.split.id, request.split)
         return search_pb2.PublishSplitResponse(already_published=known)
 
     async def ListSplits(self, request: search_pb2.ListSplitsRequest, context: Any) -> search_pb2.ListSplitsResponse:
@@ -77,7 +91,7 @@ class RememberingSearch(search_pb2_grpc.SearchServiceServicer):
         return sum(split.line_count for split in self.splits.values())
 
 
-class OneWorkspace(workspace_pb2_grpc.WorkspaceServiceServicer):
+class OneWorkspace(_WorkspaceServicer):
     """Knows WORKSPACE, and "workspaces/leaving", which is being deleted."""
 
     async def GetWorkspace(self, request: workspace_pb2.GetWorkspaceRequest, context: Any) -> workspace_pb2.Workspace:
@@ -100,6 +114,7 @@ class Bench:
     channel: grpc.aio.Channel | None = None
 
     async def start(self) -> None:
+        """Starts the importer."""
         config = Config(
             folder=self.data / "importer",
             splits=self.data / "splits",
@@ -115,6 +130,7 @@ class Bench:
         self.channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(server.address))
 
     async def stop(self) -> None:
+        """Stops the importer; what it was at goes on with the next start."""
         await self._stack.aclose()
 
     @property
@@ -123,10 +139,7 @@ class Bench:
         return importer_pb2_grpc.ImporterServiceStub(self.channel)
 
     async def create(self, *paths: Path | str) -> importer_pb2.Import:
-        message = importer_pb2.Import(sources=[importer_pb2.Source(path=str(path)) for path in paths])
-        return await self.stub.CreateImport(
-            importer_pb2.CreateImportRequest(**{"parent": WORKSPACE, "import": message})
-        )
+        return await self.stub.CreateImport(create_request(*paths))
 
     def watch(self, name: str) -> AsyncIterator[importer_pb2.Import]:
         return aiter(self.stub.WatchImport(importer_pb2.WatchImportRequest(name=name)))
@@ -152,13 +165,10 @@ def create_request(*paths: Path | str, parent: str = WORKSPACE) -> importer_pb2.
 @contextlib.asynccontextmanager
 async def bench(data: Path, *roots: Path) -> AsyncIterator[Bench]:
     """Everything started; `data` is a folder of the test's own."""
-    search = RememberingSearch()  # type: ignore[abstract]  # the rest answers UNIMPLEMENTED
+    search = RememberingSearch()
     server = grpc.aio.server()
-    search_pb2_grpc.add_SearchServiceServicer_to_server(search, server)
-    workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server(
-        OneWorkspace(),
-        server,  # type: ignore[abstract]
-    )
+    search_pb2_grpc.add_SearchServiceServicer_to_server(cast("Any", search), server)
+    workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server(cast("Any", OneWorkspace()), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     one = Bench(data, tuple(str(root.resolve()) for root in roots), search, port)

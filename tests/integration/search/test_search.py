@@ -144,6 +144,10 @@ async def test_what_is_published_can_be_searched_without_the_workspace_service(s
     searching.workspaces.down = True
     await searching.publish(Source(lines("still here")))
     assert (await searching.search("here")).total_size == 1
+    calls = searching.workspaces.calls
+    assert (await searching.search("still")).total_size == 1
+    # It is left alone for a while.
+    assert searching.workspaces.calls == calls
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await searching.search(parent="workspaces/other")
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Answers from memory, from the cache service, or from the search: whichever is there first, and never worse for a failure."""
+"""Answers from memory, from the cache service, or from the search: whichever is there first."""
 
 from __future__ import annotations
 

@@ -45,8 +45,9 @@ def test_nothing_has_the_splits_name_before_it_is_finished(tmp_path: Path) -> No
 
 
 def test_leftovers_of_an_earlier_try_and_a_finished_split_are_replaced(tmp_path: Path) -> None:
-    abandoned = SplitWriter(tmp_path, "default", "s1", heap_bytes=15 << 20)
-    del abandoned
+    leftover = tmp_path / "default" / ".tmp-s1" / "index"
+    leftover.mkdir(parents=True)
+    (leftover / "meta.json").write_text("from a process that was killed")
     write_split(tmp_path, [Source(lines("first"))])
     write_split(tmp_path, [Source(lines("second", "try"))])
     assert [path.name for path in (tmp_path / "default").iterdir()] == ["s1"]

@@ -1,0 +1,166 @@
+"""`kit check` and `kit explain`, in processes of their own: descriptors stay in the process that loads them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.datafiles import ROOT
+
+HEAD = """
+syntax = "proto3";
+package shop.v1;
+import "kitapi/v1/policy.proto";
+message M {}
+"""
+SECONDS = "{ seconds: %s }"
+
+
+def kit(*arguments: object, **env: str) -> tuple[int, str]:
+    """Exit status and everything that was printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
+    environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}", **env}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from kit.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def write(folder: Path, body: str) -> Path:
+    path = folder / "shop" / "v1" / "shop.proto"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEAD + body)
+    return folder
+
+
+def chain(timeout: str) -> str:
+    """Four steps of 2, 2, 1 and 10 + 5 seconds, one after the other."""
+    steps = {"A": 2, "B": 2, "C": 1, "D": 10, "E": 5}
+    methods = "".join(
+        f"rpc {name}(M) returns (M) {{ option (kitapi.v1.method) = {{ timeout: {SECONDS % seconds} }}; }}\n"
+        for name, seconds in steps.items()
+    )
+    calls = " ".join(f'downstream: {{ method: "shop.v1.Steps/{name}" }}' for name in steps)
+    return (
+        f"service Steps {{ {methods} }}\n"
+        f"service Shop {{ rpc Buy(M) returns (M) {{ option (kitapi.v1.method) = {{ timeout: {timeout} {calls} }}; }} }}\n"
+    )
+
+
+@pytest.mark.parametrize(("timeout", "status"), [("{ seconds: 30 }", 0), ("{ seconds: 29 nanos: 900000000 }", 1)])
+def test_twenty_seconds_of_steps_need_thirty(tmp_path: Path, timeout: str, status: int) -> None:
+    code, said = kit("check", write(tmp_path, chain(timeout)))
+    assert code == status, said
+    if status:
+        assert "/shop.v1.Shop/Buy: timeout: 29.9 s is too short" in said
+        assert "need 30 s" in said
+
+
+def test_of_parallel_calls_only_the_longest_counts_and_times_multiply(tmp_path: Path) -> None:
+    body = """
+service Steps {
+  rpc A(M) returns (M) { option (kitapi.v1.method) = { timeout: { seconds: 2 } }; }
+  rpc B(M) returns (M) { option (kitapi.v1.method) = { timeout: { seconds: 4 } }; }
+}
+service Shop {
+  rpc Buy(M) returns (M) { option (kitapi.v1.method) = {
+    timeout: { seconds: %d }
+    downstream: { method: "shop.v1.Steps/A" parallel: true }
+    downstream: { method: "shop.v1.Steps/B" parallel: true }
+    downstream: { method: "shop.v1.Steps/A" times: 3 }
+  }; }
+}
+"""
+    assert kit("check", write(tmp_path, body % 15))[0] == 0
+    code, said = kit("check", write(tmp_path, body % 14))
+    assert code == 1
+    assert "need 15 s" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('downstream: { method: "shop.v1.Shop/Nothing" }', "no method shop.v1.Shop/Nothing is known"),
+        ("retry: { max_attempts: 3 }", "not declared safe"),
+        ("hedging: { max_attempts: 2 }", "no layer enforces this"),
+        ("retry: { max_attempts: 9 }", "must be 1 to 5"),
+        ('timeout: { seconds: 9 } downstream: { method: "shop.v1.Shop/Buy" }', "round in a circle"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_method(tmp_path: Path, options: str, said: str) -> None:
+    folder = write(
+        tmp_path, f"service Shop {{ rpc Buy(M) returns (M) {{ option (kitapi.v1.method) = {{ {options} }}; }} }}"
+    )
+    code, text = kit("check", folder)
+    assert code == 1
+    assert "/shop.v1.Shop/Buy" in text
+    assert said in text
+
+
+def test_attempts_that_multiply_too_far_are_refused(tmp_path: Path) -> None:
+    retry = "retry: { max_attempts: 4 } per_try_timeout: { nanos: 1000000 } timeout: { seconds: %d }"
+    body = (
+        "service Shop {\n"
+        + "".join(
+            f"rpc {name}(M) returns (M) {{ option idempotency_level = IDEMPOTENT; option (kitapi.v1.method) = {{ "
+            f"{retry % seconds} {f'downstream: {{ method: "shop.v1.Shop/{below}" }}' if below else ''} }}; }}\n"
+            for name, seconds, below in (("A", 500, "B"), ("B", 100, "C"), ("C", 10, ""))
+        )
+        + "}\n"
+    )
+    code, said = kit("check", write(tmp_path, body))
+    assert code == 1
+    assert "one call may become 64" in said
+    assert kit("check", tmp_path, "--max-amplification", 64)[0] == 0
+
+
+def test_our_own_protos_are_in_order() -> None:
+    code, said = kit("check", ROOT / "protos")
+    assert code == 0, said
+
+
+def test_generated_modules_can_be_checked_as_well() -> None:
+    code, said = kit(
+        "check", "--module", "loganalyzer.search.v1.search_pb2", "--module", "loganalyzer.cache.v1.cache_pb2"
+    )
+    assert code == 0, said
+
+
+def test_check_without_anything_to_check_is_a_mistake() -> None:
+    assert kit("check")[0] == 2
+
+
+def test_explain_names_the_origin_of_each_value(tmp_path: Path) -> None:
+    body = """
+service Shop {
+  option (kitapi.v1.service) = { timeout: { seconds: 7 } };
+  rpc Buy(M) returns (M) { option (kitapi.v1.method) = { per_try_timeout: { seconds: 3 } }; }
+}
+"""
+    overlay = tmp_path / "policy.toml"
+    overlay.write_text('["/shop.v1.Shop/Buy"]\ntimeout = 5\n')
+    folder = write(tmp_path / "protos", body)
+    code, said = kit("explain", "shop.v1.Shop/Buy", folder)
+    assert code == 0, said
+    rows = {line.split()[0]: line for line in said.splitlines() if line}
+    assert "7" in rows["timeout"]
+    assert "service option" in rows["timeout"]
+    assert "method option" in rows["per_try_timeout"]
+    assert "kit default" in rows["retry.max_attempts"]
+    code, said = kit("explain", "shop.v1.Shop/Buy", folder, KIT_POLICY=str(overlay))
+    assert f"KIT_POLICY {overlay}" in said
+
+
+def test_explain_of_a_misspelt_method_suggests_the_right_one(tmp_path: Path) -> None:
+    folder = write(tmp_path, "service Shop { rpc Buy(M) returns (M); }")
+    code, said = kit("explain", "shop.v1.Shop/By", folder)
+    assert code == 1
+    assert "did you mean shop.v1.Shop/Buy" in said
