@@ -51,11 +51,11 @@ def _of_file(service: Service, pool: descriptor_pool.DescriptorPool, where: str)
         raise ConfigurationError(f"{where}: {path} cannot be read: {error.strerror}") from error
     except Exception as error:  # protobuf's DecodeError differs by implementation
         raise ConfigurationError(f"{where}: {path} is not a descriptor set") from error
-    by_name = {file.name: file for file in content.file}
     found: list[ServiceDescriptor] = []
     try:
         for file in content.file:
-            _add(file, by_name, pool, set())
+            # protoc writes a file after those that it imports.
+            pool.AddSerializedFile(file.SerializeToString())
             found += pool.FindFileByName(file.name).services_by_name.values()
     except (KeyError, TypeError) as error:
         raise ConfigurationError(
@@ -64,23 +64,3 @@ def _of_file(service: Service, pool: descriptor_pool.DescriptorPool, where: str)
     if not found:
         raise ConfigurationError(f"{where}: {path} has no services")
     return found
-
-
-def _add(
-    file: descriptor_pb2.FileDescriptorProto,
-    by_name: dict[str, descriptor_pb2.FileDescriptorProto],
-    pool: descriptor_pool.DescriptorPool,
-    seen: set[str],
-) -> None:
-    """Adds a file after those that it imports; what the set lacks is taken from this process (google/protobuf, ...)."""
-    seen.add(file.name)
-    for name in file.dependency:
-        if name not in seen:
-            _add(by_name[name] if name in by_name else _own(name), by_name, pool, seen)
-    pool.AddSerializedFile(file.SerializeToString())
-
-
-def _own(name: str) -> descriptor_pb2.FileDescriptorProto:
-    copy = descriptor_pb2.FileDescriptorProto()
-    descriptor_pool.Default().FindFileByName(name).CopyToProto(copy)
-    return copy

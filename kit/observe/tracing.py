@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import grpc
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.semconv._incubating.attributes import rpc_attributes as names
 from opentelemetry.semconv.attributes import error_attributes, network_attributes, server_attributes
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -101,7 +102,8 @@ def server_span(method: str, metadata: Iterable[tuple[str, str | bytes]]) -> tra
     carrier = {key: value for key, value in metadata if key in _PROPAGATOR.fields and isinstance(value, str)}
     return _tracer.start_span(
         name,
-        context=_PROPAGATOR.extract(carrier) if carrier else None,
+        # Never the current context: it would be that of whoever started the server.
+        context=_PROPAGATOR.extract(carrier, Context()),
         kind=trace.SpanKind.SERVER,
         attributes={names.RPC_SYSTEM_NAME: "grpc", names.RPC_METHOD: name},
     )

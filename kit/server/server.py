@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from types import TracebackType
 from typing import Any, Self
 
@@ -169,8 +170,11 @@ class Server:
             for function in self._on_start:
                 await function()
             self._grpc = self._build()
-            await self._grpc.start()
-            self._tasks = [asyncio.create_task(self._run(*task), name=task[0]) for task in self._task_functions]
+            # In a context of its own: the starter's deadline, span and reports are not those of the calls.
+            await asyncio.create_task(self._grpc.start(), context=Context())
+            self._tasks = [
+                asyncio.create_task(self._run(*task), name=task[0], context=Context()) for task in self._task_functions
+            ]
             if self._options.register:
                 registry = Registry() if self._registry is None else self._registry
                 metadata = {"services": ",".join(self.services)}

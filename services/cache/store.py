@@ -9,9 +9,9 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass
 
-#: What an entry takes beside its key and value: dict slot, entry and heap item, measured on CPython 3.11 and rounded
-#: up.
-OVERHEAD = 256
+#: Bytes that an entry takes beside the content of its key and value: objects, dict slot and heap item. tracemalloc
+#: shows 333 with 100,000 entries on CPython 3.11.
+OVERHEAD = 384
 
 
 @dataclass(frozen=True, slots=True)

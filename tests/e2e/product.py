@@ -82,10 +82,15 @@ class Product:
                 start_new_session=True,
             )
         address = wait_until(self._gateway_address, seconds=60, what="the gateway is registered")
-        self.http = httpx.Client(base_url=f"http://{address}", timeout=60)
+        self._connect(address)
         wait_until(self._ready, seconds=60, what="the gateway is ready")
         wait_until(self._has_default, seconds=30, what="the default workspace exists")
         return self
+
+    def _connect(self, address: str) -> None:
+        if self.http is not None:
+            self.http.close()
+        self.http = httpx.Client(base_url=f"http://{address}", timeout=60)
 
     @property
     def log_path(self) -> Path:
@@ -169,7 +174,7 @@ class Product:
             try:
                 answer = self.client.get(f"/v1/{name}")
             except httpx.TransportError:
-                self.http = httpx.Client(base_url=f"http://{self.address_of('gateway') or 'localhost:1'}", timeout=60)
+                self._connect(self.address_of("gateway") or "localhost:1")
                 return None
             if answer.status_code != 200:
                 assert answer.status_code in {503, 504, 500, 502}, answer.text
@@ -193,9 +198,11 @@ class Product:
             "GET", url, params={"query": query, **params}, headers={"accept": "application/x-ndjson"}
         ) as answer:
             assert answer.status_code == 200, answer.read()
-            for line in answer.iter_lines():
-                if line.strip():
-                    yield json.loads(line)
+            rest = b""
+            for chunk in answer.iter_bytes():
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (json.loads(line) for line in lines if line.strip())
+            assert not rest.strip(), "the stream ends with a line feed"
 
     def hits(self, query: str, workspace: str = "workspaces/default", **params: Any) -> tuple[list[JSON], int]:
         """All hits of the stream and the total that it gives at its end."""

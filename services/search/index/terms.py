@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["LONG", "TERM_CHARS", "canonical", "fold", "normalise_blob", "runs", "terms"]
 
@@ -58,8 +59,15 @@ class _Folding(dict[int, str]):
 _FOLDING = _Folding()
 
 
+@lru_cache(1 << 14)
+def _folded(run: str) -> str:
+    return run.translate(_FOLDING)
+
+
 def _fold_run(match: re.Match[str]) -> str:
-    return match.group().translate(_FOLDING)
+    run = match[0]
+    # The same few words come again and again.
+    return _folded(run) if len(run) <= 32 else run.translate(_FOLDING)
 
 
 def _engine_lower(text: str) -> str:

@@ -28,7 +28,11 @@ RUNNING = importer_pb2.Import.RUNNING
 Import = importer_pb2.Import
 
 if TYPE_CHECKING:  # to the type checker the generated classes are abstract, and what is left out an error
-    _SearchServicer = _WorkspaceServicer = object
+
+    class _SearchServicer: ...
+
+    class _WorkspaceServicer: ...
+
 else:  # at run time it is UNIMPLEMENTED
     _SearchServicer = search_pb2_grpc.SearchServiceServicer
     _WorkspaceServicer = workspace_pb2_grpc.WorkspaceServiceServicer

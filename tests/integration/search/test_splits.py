@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from pathlib import Path
 
 import grpc
@@ -15,6 +16,9 @@ import kit
 from kit.errors import details_of
 from loganalyzer.search.v1 import query_pb2, search_pb2, search_pb2_grpc
 from services.search.app import build
+from services.search.catalog import Published
+from services.search.index.split import SplitReader
+from services.search.library import Library
 from tests.integration.search.conftest import PARENT, Searching, texts
 from tests.unit.search.splits import EPOCH, Row, Source, lines, write_split
 
@@ -201,3 +205,26 @@ async def test_figures_of_a_workspace_are_the_sums_of_its_splits(searching: Sear
     assert (stats.start_time.ToMicroseconds(), stats.end_time.ToMicroseconds()) == (EPOCH, EPOCH + 10**9)
     empty = await searching.stub.GetLogStats(search_pb2.GetLogStatsRequest(parent="workspaces/other"))
     assert empty == search_pb2.LogStats()
+
+
+async def test_a_search_whose_splits_are_deleted_meanwhile_is_aborted(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await searching.publish(Source(lines("x")))
+    begun, deleted = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def late(library: Library, published: Published) -> SplitReader:
+        loop.call_soon_threadsafe(begun.set)
+        assert deleted.wait(5)
+        return library._open(published.workspace, published.split.id)
+
+    monkeypatch.setattr(Library, "reader", late)
+    search = asyncio.ensure_future(searching.search("x"))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        await searching.stub.DeleteLogs(search_pb2.DeleteLogsRequest(parent=PARENT))
+        deleted.set()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await search
+    assert caught.value.code() is grpc.StatusCode.ABORTED

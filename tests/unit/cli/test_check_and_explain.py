@@ -49,10 +49,8 @@ def chain(timeout: str) -> str:
         for name, seconds in steps.items()
     )
     calls = " ".join(f'downstream: {{ method: "shop.v1.Steps/{name}" }}' for name in steps)
-    return (
-        f"service Steps {{ {methods} }}\n"
-        f"service Shop {{ rpc Buy(M) returns (M) {{ option (kitapi.v1.method) = {{ timeout: {timeout} {calls} }}; }} }}\n"
-    )
+    buy = f"option (kitapi.v1.method) = {{ timeout: {timeout} {calls} }};"
+    return f"service Steps {{ {methods} }}\nservice Shop {{ rpc Buy(M) returns (M) {{ {buy} }} }}\n"
 
 
 @pytest.mark.parametrize(("timeout", "status"), [("{ seconds: 30 }", 0), ("{ seconds: 29 nanos: 900000000 }", 1)])
@@ -106,17 +104,20 @@ def test_what_is_wrong_is_said_with_the_method(tmp_path: Path, options: str, sai
 
 
 def test_attempts_that_multiply_too_far_are_refused(tmp_path: Path) -> None:
-    retry = "retry: { max_attempts: 4 } per_try_timeout: { nanos: 1000000 } timeout: { seconds: %d }"
-    body = (
-        "service Shop {\n"
-        + "".join(
-            f"rpc {name}(M) returns (M) {{ option idempotency_level = IDEMPOTENT; option (kitapi.v1.method) = {{ "
-            f"{retry % seconds} {f'downstream: {{ method: "shop.v1.Shop/{below}" }}' if below else ''} }}; }}\n"
-            for name, seconds, below in (("A", 500, "B"), ("B", 100, "C"), ("C", 10, ""))
-        )
-        + "}\n"
-    )
-    code, said = kit("check", write(tmp_path, body))
+    method = """
+rpc %s(M) returns (M) {
+  option idempotency_level = IDEMPOTENT;
+  option (kitapi.v1.method) = {
+    timeout: { seconds: %d }
+    per_try_timeout: { nanos: 1000000 }
+    retry: { max_attempts: 4 }
+    %s
+  };
+}
+"""
+    calls = 'downstream: { method: "shop.v1.Shop/%s" }'
+    methods = [method % ("A", 500, calls % "B"), method % ("B", 100, calls % "C"), method % ("C", 10, "")]
+    code, said = kit("check", write(tmp_path, f"service Shop {{ {''.join(methods)} }}"))
     assert code == 1
     assert "one call may become 64" in said
     assert kit("check", tmp_path, "--max-amplification", 64)[0] == 0

@@ -108,23 +108,26 @@ async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cach
 async def test_a_cache_service_that_fails_is_left_alone_for_a_while(cache: FakeCache, time: Time) -> None:
     cache.broken = True
 
-    def slow() -> Any:
-        release = asyncio.Event()
-        asyncio.get_running_loop().call_later(answers.SLOW_SECONDS * 2, release.set)
+    async def until_asked() -> bytes:
+        await cache.asked.wait()
+        time.at += 1
+        return b"slow"
 
-        async def search() -> bytes:
-            await release.wait()
-            time.at += 1
-            return b"slow"
-
-        return search()
+    async def slow() -> bytes:
+        long_enough = asyncio.Event()
+        asyncio.get_running_loop().call_later(answers.SLOW_SECONDS * 2, long_enough.set)
+        await long_enough.wait()
+        time.at += 1
+        return b"slow"
 
     kept = made(cache, time)
-    for number in range(3):
-        assert await kept.get(b"%d" % number, "p", slow) == (b"slow", False)
+    assert await kept.get(b"first", "p", until_asked) == (b"slow", False)
+    for key in (b"second", b"third"):
+        assert await kept.get(key, "p", slow) == (b"slow", False)
     assert cache.calls == ["get"]
     time.at += answers.PAUSE_SECONDS
-    await kept.get(b"later", "p", slow)
+    cache.asked.clear()
+    await kept.get(b"later", "p", until_asked)
     assert cache.calls == ["get", "get"]
 
 

@@ -75,7 +75,7 @@ class Import(_message.Message):
     """Files that were read to their end, members of archives counted one by one."""
     error_count: _builtins.int
     error_message: _builtins.str
-    """Why it FAILED."""
+    """Why it FAILED; while it is RUNNING, what it waits for."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]: ...
     @_builtins.property
