@@ -43,6 +43,10 @@ class Readiness:
         status = "stopping" if self.stopping else "ready" if ready else "not ready"
         return ready, {"status": status, "services": services}
 
+    def forget(self) -> None:
+        """Asks anew at the next check."""
+        self._until = float("-inf")
+
     async def _states(self) -> Mapping[str, str]:
         if self._now() < self._until:
             return self._known

@@ -9,7 +9,7 @@ gave up, and passes on what is no affair of the call at all (a request that cann
 closed). For an answer that is a stream the outcome says that the stream is open; what a layer wants to do at its end it
 hands to `Call.when_ended`.
 
-Handlers are stepped by hand up to their first wait (see `kit.client.calls`), so they must not use what belongs to the
+Handlers are stepped by hand up to their first wait (see `kit.client.driven`), so they must not use what belongs to the
 running task: no `asyncio.timeout`, no `asyncio.current_task`.
 """
 

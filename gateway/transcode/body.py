@@ -84,6 +84,8 @@ class JsonBody:
                     raise invalid("", "The body must be a JSON object")
                 self._codec.merge(document, message)
             elif self._field.message_type is not None and not self._field.is_repeated:
+                if not isinstance(document, dict) and _has_parts(self._field):
+                    raise invalid("", "The body must be a JSON object")
                 part = getattr(message, self._field.name)
                 part.SetInParent()
                 self._codec.merge(document, part)

@@ -11,13 +11,13 @@ import grpc
 import grpc.aio
 
 from kit import layers
-from kit.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from kit.client.endpoints import BalanceLayer, Endpoints, LocalEndpoints, static_addresses
+from kit.client.stubs import StreamStreamStub, StreamUnaryStub, UnaryStreamStub, UnaryUnaryStub
 from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
 from kit.errors import ConfigurationError
-from kit.pipeline import Call, Handler, Method, Pipeline, Shape
+from kit.pipeline import Handler, Method, Pipeline, Shape
 from kit.policy import PolicySource, overrides_from, policy_for
 
 __all__ = ["Channel", "channel", "client_pipeline"]
@@ -51,107 +51,6 @@ def client_pipeline(clock: Clock, rng: random.Random, endpoints: Endpoints | Non
             layers.TraceAttemptLayer(),
         ]
     )
-
-
-class _Stub:
-    """What a stub holds for one method."""
-
-    __slots__ = ("_clock", "_handler", "_method")
-
-    def __init__(self, method: Method, handler: Handler, clock: Clock) -> None:
-        self._method = method
-        self._handler = handler
-        self._clock = clock
-
-
-class _UnaryUnary(_Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
-    def __call__(
-        self,
-        request: Any,
-        *,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> UnaryUnaryCall:
-        call = Call(
-            self._method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return UnaryUnaryCall(call, self._handler, self._clock)
-
-
-class _UnaryStream(_Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
-    def __call__(
-        self,
-        request: Any,
-        *,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> UnaryStreamCall:
-        call = Call(
-            self._method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return UnaryStreamCall(call, self._handler, self._clock)
-
-
-class _StreamUnary(_Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
-    def __call__(
-        self,
-        request_iterator: Any = None,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> StreamUnaryCall:
-        call = Call(
-            self._method,
-            request_iterator,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return StreamUnaryCall(call, self._handler, self._clock)
-
-
-class _StreamStream(_Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
-    def __call__(
-        self,
-        request_iterator: Any = None,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> StreamStreamCall:
-        call = Call(
-            self._method,
-            request_iterator,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
-        return StreamStreamCall(call, self._handler, self._clock)
 
 
 class Channel(grpc.aio.Channel):
@@ -228,7 +127,7 @@ class Channel(grpc.aio.Channel):
         found = self._method(
             Shape.UNARY_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
         )
-        return _UnaryUnary(*found)
+        return UnaryUnaryStub(*found)
 
     def unary_stream(
         self,
@@ -240,7 +139,7 @@ class Channel(grpc.aio.Channel):
         found = self._method(
             Shape.UNARY_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
         )
-        return _UnaryStream(*found)
+        return UnaryStreamStub(*found)
 
     def stream_unary(
         self,
@@ -252,7 +151,7 @@ class Channel(grpc.aio.Channel):
         found = self._method(
             Shape.STREAM_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
         )
-        return _StreamUnary(*found)
+        return StreamUnaryStub(*found)
 
     def stream_stream(
         self,
@@ -264,7 +163,7 @@ class Channel(grpc.aio.Channel):
         found = self._method(
             Shape.STREAM_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
         )
-        return _StreamStream(*found)
+        return StreamStreamStub(*found)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """The best state among the endpoints; IDLE when there is none."""

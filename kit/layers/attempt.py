@@ -24,7 +24,10 @@ log = logging.getLogger("kit.client")
 
 
 class AttemptLayer:
-    """Notes the attempt, bounds its time, and tells the server how many came before it."""
+    """Notes that the attempt starts, bounds its time, and tells the server how many came before it.
+
+    Its end is noted by who acts on it: the retry layer for what is tried again, the report layer for the last.
+    """
 
     name = "attempt"
 
@@ -35,9 +38,8 @@ class AttemptLayer:
         now = self._clock.now
         per_try = method.policy.per_try_timeout
         most = method.policy.retry.max_attempts
-        stays_open = method.shape.streams_responses
 
-        async def handle(call: Call) -> Outcome:
+        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
             started = now()
             before = len(call.attempts)
             endpoint = call.endpoint.address if call.endpoint is not None else ""
@@ -51,13 +53,7 @@ class AttemptLayer:
                     call.sent_metadata += [(PREVIOUS_ATTEMPTS_KEY, str(seen)), (KIT_PREVIOUS_ATTEMPTS_KEY, str(seen))]
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s: attempt %d/%d%s", method.path, before + 1, most, f" to {endpoint}" if endpoint else "")
-            outcome = await inner(call)
-            error = outcome.error
-            if error is not None:
-                tried.settle(error.code(), error.details() or "", now())
-            elif not stays_open:
-                tried.settle(grpc.StatusCode.OK, "", now())
-            return outcome
+            return inner(call)
 
         return handle
 

@@ -52,6 +52,8 @@ class RetryLayer:
             while True:
                 error = outcome.error
                 now = clock.now()
+                if call.attempts:
+                    call.attempts[-1].settle(error.code(), error.details() or "", now)
                 if isinstance(error, CallRefused) and not outcome.unsent:
                     call.stop = StopReason.NO_ENDPOINT
                     return outcome

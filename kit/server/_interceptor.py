@@ -29,10 +29,13 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        rpc = await continuation(handler_call_details)
+        method = handler_call_details.method
+        try:
+            rpc = await continuation(handler_call_details)
+        except Exception as error:  # noqa: BLE001 - an interceptor inside failed; grpc would send the exception's text
+            return wrap(_raising(error), method, self._layers)
         if rpc is None:
             return rpc
-        method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is not None and known[0] is rpc:
             return known[1]
@@ -46,6 +49,16 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
             log.warning("a method that is no coroutine is served without the kit", method=method)
             return rpc
         return wrap(rpc, method, self._layers)
+
+
+def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
+    """A method that fails. It does not wait for a request, so it fits a call of any shape."""
+
+    async def fail(_requests: object, _context: object) -> None:
+        raise error
+
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(fail)
+    return handler
 
 
 def server_interceptors() -> list[grpc.aio.ServerInterceptor]:

@@ -19,13 +19,15 @@ from kit.server._answers import Answer, answer_to
 from kit.server._call import Handler, Layer, ServerCall
 
 log = get_logger("kit.server")
+#: Probes come every few seconds and tell nothing.
+_UNTRACED = "/grpc.health.v1.Health/"
 
 
 def trace(inner: Handler) -> Handler:
     """A SERVER span for the call; current while the handler runs, so that logs and calls made inside belong to it."""
 
     async def handle(call: ServerCall) -> Any:
-        if not tracing.enabled():
+        if not tracing.enabled() or call.method.startswith(_UNTRACED):
             return await inner(call)
         span = tracing.server_span(call.method, call.context.invocation_metadata() or ())
         try:

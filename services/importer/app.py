@@ -11,7 +11,7 @@ from services.importer.config import Config
 from services.importer.jobs import ImportJobs, data_folders
 from services.importer.neighbours import SearchCatalogue, Workspaces
 from services.importer.pool import WorkerPool
-from services.importer.runner import Means
+from services.importer.ports import Means
 from services.importer.service import ImporterService
 from services.importer.store import ImportStore
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import kit
 from kit.observe import get_logger
+from services.importer.ports import Means
 from services.importer.progress import Progress
 from services.importer.records import ImportRow, State
-from services.importer.runner import Means, Runner
+from services.importer.runner import Runner
 
 _log = get_logger("importer.jobs")
 

@@ -10,7 +10,7 @@ import grpc.aio
 from kit.errors import FailedPrecondition, NotFound, Unavailable, details_of
 from loganalyzer.search.v1 import search_pb2, search_pb2_grpc
 from loganalyzer.workspace.v1 import workspace_pb2, workspace_pb2_grpc
-from services.importer.runner import Refused, Unreachable
+from services.importer.ports import Refused, Unreachable
 
 DOMAIN = "loganalyzer"
 
@@ -32,7 +32,7 @@ _FINAL = {
 
 
 class SearchCatalogue:
-    """Search's catalogue of splits; see runner.Catalogue."""
+    """Search's catalogue of splits; see ports.Catalogue."""
 
     def connect(self, channel: grpc.aio.Channel) -> None:
         """Comes before everything else."""

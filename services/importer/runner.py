@@ -14,22 +14,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from kit.clock import Clock
 from kit.observe import get_logger
 from loganalyzer.search.v1 import search_pb2
 from services.importer.leftovers import remove_leftovers
 from services.importer.messages import Message, TaskSpec
 from services.importer.planning import PlannedFile, Tally, coverage, plan_tasks
-from services.importer.pool import OnMessage, TaskFailed, WorkerDied
+from services.importer.pool import TaskFailed, WorkerDied
+from services.importer.ports import Means, Refused, Unreachable
 from services.importer.progress import Progress
 from services.importer.reading import Problem, Reason, Walk
 from services.importer.records import ImportRow, SplitRow, State
-from services.importer.store import ImportStore
 
 _log = get_logger("importer.runner")
 _T = TypeVar("_T")
@@ -40,47 +40,6 @@ _DEATHS = 3
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 # Seconds for it at the end of an import that was stopped.
 _LAST_TRY = 2.0
-
-
-class Unreachable(Exception):  # noqa: N818 - what happened, by name
-    """Search cannot be asked now; later it may."""
-
-
-class Refused(Exception):  # noqa: N818 - what happened, by name
-    """Search will not take it, however often it is asked."""
-
-
-class Catalogue(Protocol):
-    """Search's catalogue of splits. Its methods raise Unreachable or Refused."""
-
-    async def publish(self, workspace: str, split: search_pb2.Split) -> None:
-        """Makes a split searchable."""
-
-    async def published(self, workspace: str, import_name: str) -> Sequence[search_pb2.Split]:
-        """Splits with lines of the import."""
-
-
-class Workers(Protocol):
-    """What is needed of WorkerPool."""
-
-    async def run(self, spec: TaskSpec, on_message: OnMessage) -> dict[int, int]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What every import works with."""
-
-    store: ImportStore
-    catalogue: Catalogue
-    pool: Workers
-    clock: Clock
-    #: Folder of all splits, and folder of uploads.
-    splits: Path
-    spool: Path
-    #: Tasks at a time of one import.
-    parallel: int
-    #: Whether a real path may be read.
-    allowed: Callable[[str], bool]
 
 
 class _Failed(Exception):  # noqa: N818 - how the import ends
@@ -143,7 +102,7 @@ class Runner:
 
     async def _plan(self) -> None:
         """Walks the sources in a thread, telling how much is found."""
-        progress, loop = self.progress, asyncio.get_running_loop()
+        progress, loop, given_up = self.progress, asyncio.get_running_loop(), threading.Event()
         progress.begin_plan()
 
         def tell(sizes: list[int]) -> None:
@@ -157,6 +116,8 @@ class Runner:
             walk, sizes = Walk(self._allowed), []
             for source in self.row.sources:
                 for found in walk.files(source.path):
+                    if given_up.is_set():
+                        return files, errors
                     if isinstance(found, Problem):
                         shown = source.name + found.path[len(source.path) :]
                         errors.append((source.number, replace(found, path=shown)))
@@ -169,7 +130,10 @@ class Runner:
                         sizes = []
             return files, errors
 
-        files, errors = await asyncio.to_thread(walk)
+        try:
+            files, errors = await asyncio.to_thread(walk)
+        finally:
+            given_up.set()
         await self._means.store.plan(self.row.id, plan_tasks(files, workers=self._means.parallel), errors)
         progress.errors, progress.error_counts = {}, {}
         for source, problem in errors:

@@ -14,14 +14,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from kit.errors import ConfigurationError
 from loganalyzer.search.v1 import search_pb2
-from services.importer import tables
+from services.importer import rows, tables
 from services.importer.planning import PlannedFile, Totals, split_position
-from services.importer.reading import Problem, Reason
-from services.importer.records import SHOWN_ERRORS, TRANSITIONS, ImportRow, SourceRow, SplitRow, State
+from services.importer.reading import Problem
+from services.importer.records import TRANSITIONS, ImportRow, SplitRow, State
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_MS = 5_000
@@ -80,18 +80,18 @@ class ImportStore:
             await connection.execute(
                 tables.imports.insert().values(id=import_id, workspace=workspace, state=State.QUEUED, create_time=now)
             )
-            rows = [
-                {"import_id": import_id, "number": number, "name": name, "path": _pack(path)}
+            values = [
+                {"import_id": import_id, "number": number, "name": name, "path": rows.pack(path)}
                 for number, (name, path) in enumerate(sources)
             ]
-            await connection.execute(tables.sources.insert(), rows)
-            return (await self._load(connection, tables.imports.c.id == import_id))[0]
+            await connection.execute(tables.sources.insert(), values)
+            return (await rows.load(connection, tables.imports.c.id == import_id))[0]
 
     @_whole
     async def get(self, import_id: str) -> ImportRow | None:
         """The import, or None."""
         async with self._begin() as connection:
-            return next(iter(await self._load(connection, tables.imports.c.id == import_id)), None)
+            return next(iter(await rows.load(connection, tables.imports.c.id == import_id)), None)
 
     @_whole
     async def page(self, workspace: str, size: int, before: int | None) -> list[ImportRow]:
@@ -100,14 +100,14 @@ class ImportStore:
         if before is not None:
             condition &= tables.imports.c.sequence < before
         async with self._begin() as connection:
-            return await self._load(connection, condition, size)
+            return await rows.load(connection, condition, size)
 
     @_whole
     async def unfinished(self) -> list[ImportRow]:
         """Imports that have not ended, oldest first."""
         ends = [state for state, followers in TRANSITIONS.items() if not followers]
         async with self._begin() as connection:
-            return (await self._load(connection, tables.imports.c.state.not_in(ends)))[::-1]
+            return (await rows.load(connection, tables.imports.c.state.not_in(ends)))[::-1]
 
     @_whole
     async def start(self, import_id: str, now: int) -> None:
@@ -127,16 +127,16 @@ class ImportStore:
             for table in (tables.files, tables.errors, tables.done_tasks):
                 await connection.execute(table.delete().where(table.c.import_id == import_id))
             if files:
-                rows = [
+                values = [
                     {
-                        "import_id": import_id, "number": file.number, "source": file.source, "name": _pack(file.name),
-                        "path": _pack(file.path), "size": file.size, "task": file.task,
+                        "import_id": import_id, "number": file.number, "source": file.source, "name": rows.pack(file.name),
+                        "path": rows.pack(file.path), "size": file.size, "task": file.task,
                     }
                     for file in files
                 ]  # fmt: skip
-                await connection.execute(tables.files.insert(), rows)
+                await connection.execute(tables.files.insert(), values)
             for source, problem in errors:
-                await _add_error(connection, import_id, source, problem)
+                await rows.add_error(connection, import_id, source, problem)
             await connection.execute(
                 tables.imports.update().where(tables.imports.c.id == import_id).values(planned=True)
             )
@@ -155,7 +155,7 @@ class ImportStore:
     async def add_error(self, import_id: str, source: int, problem: Problem) -> bool:
         """Records an error; False when it was known."""
         async with self._begin() as connection:
-            return await _add_error(connection, import_id, source, problem)
+            return await rows.add_error(connection, import_id, source, problem)
 
     @_whole
     async def add_split(
@@ -250,7 +250,7 @@ class ImportStore:
                 .where(tables.imports.c.id == import_id)
                 .values(state=state, message=message, end_time=now)
             )
-            return (await self._load(connection, tables.imports.c.id == import_id))[0]
+            return (await rows.load(connection, tables.imports.c.id == import_id))[0]
 
     @_whole
     async def delete(self, workspace: str) -> int:
@@ -269,65 +269,6 @@ class ImportStore:
     async def _update(self, import_id: str, **values: Any) -> None:
         async with self._begin() as connection:
             await connection.execute(tables.imports.update().where(tables.imports.c.id == import_id).values(**values))
-
-    async def _load(
-        self, connection: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
-    ) -> list[ImportRow]:
-        statement = tables.imports.select().where(condition).order_by(tables.imports.c.sequence.desc()).limit(limit)
-        return [
-            ImportRow(
-                sequence=row.sequence, id=row.id, workspace=row.workspace, state=State(row.state),
-                create_time=row.create_time, start_time=row.start_time, end_time=row.end_time, message=row.message,
-                planned=row.planned, cancelled=row.cancelled, sources=await self._load_sources(connection, row.id),
-            )
-            for row in (await connection.execute(statement)).all()
-        ]  # fmt: skip
-
-    async def _load_sources(self, connection: AsyncConnection, import_id: str) -> tuple[SourceRow, ...]:
-        rows = await connection.execute(
-            tables.sources.select().where(tables.sources.c.import_id == import_id).order_by(tables.sources.c.number)
-        )
-        of_import = tables.errors.c.import_id == import_id
-        counted = sa.select(tables.errors.c.source, sa.func.count()).where(of_import).group_by(tables.errors.c.source)
-        counts = {source: count for source, count in (await connection.execute(counted)).all()}  # noqa: C416 - typed
-        errors: dict[int, list[Problem]] = {}
-        for source in counts:
-            shown = (
-                tables.errors.select()
-                .where(of_import & (tables.errors.c.source == source))
-                .order_by(tables.errors.c.sequence)
-            )
-            errors[source] = [
-                Problem(error.path, Reason(error.reason), error.message, error.line)
-                for error in await connection.execute(shown.limit(SHOWN_ERRORS))
-            ]
-        return tuple(
-            SourceRow(
-                row.number,
-                row.name,
-                json.loads(row.path),
-                Totals(row.lines, row.bytes, row.files),
-                tuple(errors.get(row.number, ())),
-                counts.get(row.number, 0),
-            )
-            for row in rows
-        )
-
-
-async def _add_error(connection: AsyncConnection, import_id: str, source: int, problem: Problem) -> bool:
-    statement = upsert(tables.errors).values(
-        import_id=import_id,
-        source=source,
-        path=problem.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        reason=problem.reason,
-        message=problem.message.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        line=problem.line_number,
-    )
-    return (await connection.execute(statement.on_conflict_do_nothing())).rowcount > 0
-
-
-def _pack(path: str) -> str:
-    return json.dumps(path)
 
 
 def _configure(connection: Any, _: object) -> None:

@@ -11,7 +11,7 @@ from loganalyzer.search.v1 import query_pb2, search_pb2
 from services.search.catalog import Published, View
 from services.search.execute import Found
 from services.search.index.split import Line, SplitReader
-from services.search.index.terms import TERM_CHARS, fold
+from services.search.index.terms import SEPARATORS, canonical
 from services.search.query.tree import operands
 
 __all__ = ["Highlighter", "Messages", "nearest", "timestamp_of"]
@@ -30,21 +30,22 @@ class Highlighter:
 
     def __init__(self, query: query_pb2.Query) -> None:
         wanted = {tuple(words) for words in _wanted(query)}
-        between = f"[^{TERM_CHARS}]+"
+        between = f"[{SEPARATORS}]+"
         # Longer ones first: of those that begin at the same place the first one in the pattern wins.
         parts = [
             between.join(map(re.escape, words)) for words in sorted(wanted, key=lambda words: (-len(words), words))
         ]
-        pattern = f"(?<![{TERM_CHARS}])(?:{'|'.join(parts)})(?![{TERM_CHARS}])"
-        self._pattern = re.compile(pattern, re.ASCII | re.IGNORECASE) if parts else None
+        pattern = f"(?<![^{SEPARATORS}])(?:{'|'.join(parts)})(?![^{SEPARATORS}])"
+        # The words are canonical, and so is the text that is looked at.
+        self._pattern = re.compile(pattern) if parts else None
 
     def mark(self, text: str) -> list[search_pb2.Highlight]:
         """The places in order, in code points, without overlap."""
         if self._pattern is None:
             return []
-        # Folding keeps every character in its place.
+        # The canonical form keeps every character in its place.
         found: list[search_pb2.Highlight] = []
-        for match in self._pattern.finditer(fold(text)):
+        for match in self._pattern.finditer(canonical(text)):
             found.append(search_pb2.Highlight(start=match.start(), end=match.end()))
             if len(found) == MAX_HIGHLIGHTS:
                 break

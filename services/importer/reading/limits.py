@@ -38,6 +38,7 @@ class Meter:
         self.disk_bytes = 0
         self.unpacked_bytes = 0
         self.entries = 0
+        self.members = 0
 
     def unpacked(self, count: int) -> None:
         """Takes note of unpacked bytes; raises ReadProblem LIMIT when it is too much."""
@@ -54,9 +55,13 @@ class Meter:
                 f"{self.disk_bytes}), as archives made to do harm do.",
             )
 
-    def entry(self) -> int:
-        """Number of the next member, from 0; raises ReadProblem LIMIT when there are too many."""
+    def entry(self) -> None:
+        """Takes note of a member of an archive, text or not; raises ReadProblem LIMIT when there are too many."""
         if self.entries >= self.limits.entries:
             raise ReadProblem(Reason.LIMIT, f"It holds more than the {self.limits.entries} members that are allowed.")
         self.entries += 1
-        return self.entries - 1
+
+    def member(self) -> int:
+        """Number of the next text, from 0."""
+        self.members += 1
+        return self.members - 1

@@ -74,21 +74,19 @@ def _members(
         case Kind.BINARY:
             raise ReadProblem(Reason.BINARY, f"This is not text but {label}.")
         case Kind.UTF16:
-            yield Member(meter.entry(), name, modified, Buffered(_FromUtf16(stream)))
+            yield Member(meter.member(), name, modified, Buffered(_FromUtf16(stream)))
         case Kind.TEXT:
-            yield Member(meter.entry(), name, modified, stream)
+            yield Member(meter.member(), name, modified, stream)
 
 
 def _entry(
     found: tars.Entry | zips.Entry | Problem, archive: str, modified: float | None, meter: Meter, depth: int
 ) -> Iterator[Member | Problem]:
+    meter.entry()
     if isinstance(found, Problem):
-        meter.entry()
         yield found
         return
     name = f"{archive}!/{found.name}"
-    if meter.entries >= meter.limits.entries:
-        meter.entry()  # raises, for the archive as a whole
     yield from _guarded(Buffered(found.stream), name, found.modified or modified, meter, depth + 1)
 
 

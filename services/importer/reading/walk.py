@@ -48,42 +48,45 @@ class Walk:
 
     def files(self, path: str) -> Iterator[Found | Problem]:
         """Files at or below `path` in the order of their names, and what could not be read."""
-        yield from self._at(path, ())
+        # A stack of our own: folders can be nested deeper than Python calls.
+        levels: list[tuple[Iterator[tuple[str, str]], frozenset[str]]] = [(iter([(path, "")]), frozenset())]
+        while levels:
+            names, above = levels[-1]
+            name, real = next(names, ("", ""))
+            if not name:
+                levels.pop()
+                continue
+            try:
+                real = real or os.path.realpath(name, strict=True)
+                if not self._enter(real, above):
+                    continue
+                status = os.stat(real)
+                if stat.S_ISREG(status.st_mode):
+                    yield Found(name, real, status.st_size)
+                elif stat.S_ISDIR(status.st_mode):
+                    with os.scandir(real) as entries:
+                        below = sorted((entry.name, entry.is_symlink()) for entry in entries)
+                    # What is no link has its real path below that of its folder; only links need to be resolved.
+                    children = [
+                        (os.path.join(name, child), "" if link else os.path.join(real, child)) for child, link in below
+                    ]
+                    levels.append((iter(children), above | {real}))
+                else:
+                    yield Problem(name, Reason.NOT_A_FILE, "This is a device, socket or pipe, not a file.")
+            except OSError as error:
+                problem = from_os_error(error)
+                yield Problem(name, problem.reason, problem.message)
+            except ReadProblem as problem:
+                yield Problem(name, problem.reason, problem.message)
 
-    def _at(self, name: str, above: tuple[str, ...]) -> Iterator[Found | Problem]:
-        try:
-            real = os.path.realpath(name, strict=True)
-            status = os.stat(real)
-        except OSError as error:
-            yield _problem(name, from_os_error(error))
-            return
+    def _enter(self, real: str, above: frozenset[str]) -> bool:
+        """Whether it is new. Raises ReadProblem for what may not be followed."""
         if real in above:
-            yield Problem(name, Reason.LOOP, f"This link leads back to {real}, which is above it.")
-        elif real in self._seen:
-            return
-        elif not self.allowed(real):
-            yield Problem(
-                name, Reason.PERMISSION_DENIED, f"This link leads to {real}, outside the folders that may be imported."
-            )
-        elif stat.S_ISREG(status.st_mode):
-            self._seen.add(real)
-            yield Found(name, real, status.st_size)
-        elif stat.S_ISDIR(status.st_mode):
-            self._seen.add(real)
-            yield from self._below(name, real, (*above, real))
-        else:
-            yield Problem(name, Reason.NOT_A_FILE, "This is a device, socket or pipe, not a file.")
-
-    def _below(self, name: str, real: str, above: tuple[str, ...]) -> Iterator[Found | Problem]:
-        try:
-            with os.scandir(real) as entries:
-                names = sorted(entry.name for entry in entries)
-        except OSError as error:
-            yield _problem(name, from_os_error(error))
-            return
-        for child in names:
-            yield from self._at(os.path.join(name, child), above)
-
-
-def _problem(name: str, problem: ReadProblem) -> Problem:
-    return Problem(name, problem.reason, problem.message)
+            raise ReadProblem(Reason.LOOP, f"This link leads back to {real}, which is above it.")
+        if real in self._seen:
+            return False
+        if not self.allowed(real):
+            sentence = f"This link leads to {real}, outside the folders that may be imported."
+            raise ReadProblem(Reason.PERMISSION_DENIED, sentence)
+        self._seen.add(real)
+        return True

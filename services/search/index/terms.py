@@ -17,7 +17,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["LONG", "TERM_CHARS", "canonical", "fold", "normalise_blob", "runs", "terms"]
+__all__ = ["LONG", "SEPARATORS", "TERM_CHARS", "canonical", "fold", "normalise_blob", "runs", "terms"]
 
 #: Runs of this many characters or more are hashed.
 LONG = 128
@@ -28,6 +28,8 @@ _LOWER = {upper: upper + 32 for upper in range(65, 91)}
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 #: For a character class: what terms consist of after folding, when whatever is not ASCII is part of one.
 TERM_CHARS = "0-9A-Za-z\x80-\U0010ffff"
+#: The others, which are all ASCII once a text is folded: a class that compiles fifty times as fast.
+SEPARATORS = r"\x00-/:-@\[-`{-\x7f"
 _TERM = re.compile(f"[{TERM_CHARS}]+")
 _LONG_TERM = re.compile(f"[{TERM_CHARS}]{{{LONG},}}")
 
@@ -95,7 +97,7 @@ def normalise_blob(blob: bytes) -> str:
 
 def canonical(text: str) -> str:
     """The form of a term that a query tree holds: two terms match the same if their canonical forms are equal."""
-    return fold(text).translate(_LOWER)
+    return text.lower() if text.isascii() else fold(text).translate(_LOWER)
 
 
 def runs(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -128,6 +129,12 @@ async def test_the_servers_span_has_the_status_of_a_crash_and_of_an_abort(export
     assert (abort.attributes or {})["rpc.response.status_code"] == "NOT_FOUND"
     assert abort.status.status_code is trace.StatusCode.UNSET
     assert crash.parent is abort.parent is None
+
+
+async def test_a_probe_leaves_no_span(exporter: InMemorySpanExporter) -> None:
+    async with server() as running, grpc.aio.insecure_channel(running.address) as channel:
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert exporter.get_finished_spans() == ()
 
 
 async def test_a_span_of_the_handlers_own_hangs_under_the_servers(exporter: InMemorySpanExporter) -> None:

@@ -25,7 +25,8 @@ async def test_the_handler_sees_what_is_left_of_its_callers_deadline(serve: Serv
     served = await serve(act)
     await call(served.channel, "UnaryUnary", timeout=30)
     await call(served.channel, "UnaryUnary")
-    assert 25 < seen[0] <= 30
+    # grpc rounds the time that it sends up to three digits: 30 s may arrive as 30.1 s.
+    assert 25 < seen[0] <= 30.2
     assert seen[1] == math.inf
 
 

@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+import kit
 from kit import errors
 from tests.integration.server.conftest import Serve
 from tests.integration.server.echo import METHODS, SERVICE, Context, call, failure
@@ -152,6 +153,39 @@ async def test_an_unexpected_status_of_a_call_made_inside_is_a_defect(serve: Ser
 
     outer = await serve(ask)
     assert (await failure(outer.channel, "UnaryUnary")).code() is grpc.StatusCode.INTERNAL
+
+
+@every_method
+async def test_an_error_of_an_interceptor_inside_is_mapped_as_well(serve: Serve, method: str) -> None:
+    class Refuse(grpc.aio.ServerInterceptor):
+        async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+            raise errors.PermissionDenied("not you") if method != "ReadWrite" else RuntimeError("secret")
+
+    served = await serve(interceptors=[Refuse()])
+    error = await failure(served.channel, method)
+    expected = grpc.StatusCode.INTERNAL if method == "ReadWrite" else grpc.StatusCode.PERMISSION_DENIED
+    assert error.code() is expected
+    assert "secret" not in str(error)
+
+
+async def test_exhausted_retries_further_down_reach_the_client_as_dont_retry(serve: Serve) -> None:
+    async def fail(text: str, context: Context) -> None:
+        raise errors.Unavailable("down")
+
+    inner = await serve(fail)
+    policy = kit.MethodPolicy(
+        idempotency_level=kit.IdempotencyLevel.IDEMPOTENT, retry=kit.RetryPolicy(max_attempts=3, initial_backoff=0)
+    )
+    async with kit.channel(inner.server.address, policy=policy) as channel:
+
+        async def ask(text: str, context: Context) -> None:
+            await call(channel, "UnaryUnary", text)
+
+        outer = await serve(ask)
+        error = await failure(outer.channel, "UnaryUnary")
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"
+    assert inner.echo.ended == ["UnaryUnary"] * 3
 
 
 async def test_a_synchronous_handler_is_served_as_it_is(caplog: pytest.LogCaptureFixture, serve: Serve) -> None:

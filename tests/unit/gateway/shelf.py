@@ -55,9 +55,9 @@ def pool() -> descriptor_pool.DescriptorPool:
     return made
 
 
-def message(name: str, **fields: Any) -> Any:
+def message(kind_name: str, /, **fields: Any) -> Any:
     """A message of the service by its short name, with some fields set."""
-    kind: Any = message_factory.GetMessageClass(pool().FindMessageTypeByName(f"shelf.v1.{name}"))
+    kind: Any = message_factory.GetMessageClass(pool().FindMessageTypeByName(f"shelf.v1.{kind_name}"))
     return kind(**fields)
 
 
@@ -84,12 +84,15 @@ def router() -> Router[Route]:
         return compile_routes(parts(Path(folder)))
 
 
-def bound(http_method: str, path: str, query: str = "", document: Any = None) -> Any:
+_ABSENT = object()
+
+
+def bound(http_method: str, path: str, query: str = "", document: Any = _ABSENT) -> Any:
     """The request message that an HTTP request is bound to."""
     found = router().find(http_method, path)
     assert found.route is not None, f"no route for {http_method} {path}"
     request = found.route.rpc.request()
-    if found.route.json_body is not None and document is not None:
+    if found.route.json_body is not None and document is not _ABSENT:
         found.route.json_body.bind(request, document)
     found.route.binder.bind_path(request, found.segments)
     found.route.binder.bind_query(request, query.encode())

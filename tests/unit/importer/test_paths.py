@@ -47,6 +47,18 @@ def test_a_link_to_a_folder_above_is_a_loop(tmp_path: Path) -> None:
     assert walked(tmp_path) == (["a/b/x.log"], [("a/b/up", Reason.LOOP)])
 
 
+def test_folders_may_be_nested_deeper_than_python_calls(tmp_path: Path) -> None:
+    deep = [str(tmp_path)]
+    for _ in range(1200):
+        deep.append(f"{deep[-1]}/d")
+        os.mkdir(deep[-1])
+    Path(deep[-1], "x.log").write_text("x\n")
+    assert [len(found) for found in walked(tmp_path)] == [1, 0]
+    os.unlink(f"{deep[-1]}/x.log")  # what cleans up after the tests does not go so deep
+    for folder in deep[:0:-1]:
+        os.rmdir(folder)
+
+
 def test_links_to_themselves_and_to_nothing_are_reported(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to("nothing")
     (tmp_path / "self").symlink_to("self")
