@@ -1,6 +1,6 @@
 """Health: what a server says about itself over grpc.health.v1.
 
-Looking after the health of others (the client's side of it) belongs here too, and to a later issue.
+What a client thinks of the health of others is no part of it.
 """
 
 from kit.health.service import LIVENESS, OVERALL, READINESS, STARTUP, HealthService

@@ -17,6 +17,7 @@ from services.importer.records import SHOWN_ERRORS, ImportRow, SourceRow, State
 async def load(
     connection: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
 ) -> list[ImportRow]:
+    """Imports that fulfil the condition, newest first, with their sources and the first errors of each."""
     statement = tables.imports.select().where(condition).order_by(tables.imports.c.sequence.desc()).limit(limit)
     return [
         ImportRow(
@@ -60,6 +61,7 @@ async def _load_sources(connection: AsyncConnection, import_id: str) -> tuple[So
 
 
 async def add_error(connection: AsyncConnection, import_id: str, source: int, problem: Problem) -> bool:
+    """Records an error; False when it was known."""
     statement = upsert(tables.errors).values(
         import_id=import_id,
         source=source,

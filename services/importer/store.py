@@ -129,8 +129,8 @@ class ImportStore:
             if files:
                 values = [
                     {
-                        "import_id": import_id, "number": file.number, "source": file.source, "name": rows.pack(file.name),
-                        "path": rows.pack(file.path), "size": file.size, "task": file.task,
+                        "import_id": import_id, "number": file.number, "source": file.source, "size": file.size,
+                        "name": rows.pack(file.name), "path": rows.pack(file.path), "task": file.task,
                     }
                     for file in files
                 ]  # fmt: skip
