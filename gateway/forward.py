@@ -88,11 +88,10 @@ async def forward_upload(exchange: Exchange, call: Call, *, limit: int, idle: fl
         async for message in _upload_messages(exchange, call, limit=limit, idle=idle):
             await made.write(message)
         await made.done_writing()
-    except asyncio.InvalidStateError:
-        # The service ended the call before it had everything; the outcome below says why.
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        # The service ended the call before it had everything. The outcome below says why; a write that fails only says
+        # "Internal error from Core".
         pass
-    except grpc.aio.AioRpcError as error:
-        raise RefusedError(of_call(error, call.rpc.upstream)) from error
     except BaseException:
         made.cancel()
         raise

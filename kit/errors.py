@@ -326,7 +326,9 @@ def parse_details(status: status_pb2.Status, code: grpc.StatusCode | None = None
             violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToNanoseconds() / 1e9
-    return ErrorDetails(code or code_from_int(status.code), status.message, reason, domain, metadata, tuple(violations), retry_after)
+    return ErrorDetails(
+        code or code_from_int(status.code), status.message, reason, domain, metadata, tuple(violations), retry_after
+    )
 
 
 def code_from_int(number: int) -> grpc.StatusCode:

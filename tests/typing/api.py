@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_type
 
 import grpc
 import grpc.aio
-from typing_extensions import assert_type
 
 import kit
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
