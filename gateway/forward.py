@@ -82,20 +82,41 @@ async def forward_unary(exchange: Exchange, call: Call) -> None:
 
 
 async def forward_upload(exchange: Exchange, call: Call, *, limit: int, idle: float) -> None:
-    """A body of any size in, in pieces, one message out. Raises RefusedError, ClientGoneError."""
+    """A body of any size in, in pieces, one message out. Raises RefusedError, ClientGoneError.
+
+    The body is pumped by a task of its own, so that a service that refuses early is heard at once and not when the
+    client sends the next piece.
+    """
     made = call.make(metadata=call.metadata, timeout=call.timeout)
+    pump = asyncio.get_running_loop().create_task(_pump(exchange, call, made, limit=limit, idle=idle))
+    try:
+        answer = await made
+    except (asyncio.CancelledError, grpc.aio.AioRpcError) as error:
+        if pump.done() and not pump.cancelled() and (cause := pump.exception()) is not None:
+            raise cause from None
+        if isinstance(error, grpc.aio.AioRpcError):
+            raise RefusedError(of_call(error, call.rpc.upstream)) from error
+        raise
+    finally:
+        pump.cancel()
+        await asyncio.wait([pump])
+    await _answer(exchange, answer)
+
+
+async def _pump(exchange: Exchange, call: Call, made: Any, *, limit: int, idle: float) -> None:
+    """Writes the body, then waits for the client to go. What ends it early cancels the call and is raised."""
     try:
         async for message in _upload_messages(exchange, call, limit=limit, idle=idle):
             await made.write(message)
         await made.done_writing()
+        await exchange.wait_until_gone()
+        raise ClientGoneError
     except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        # The service ended the call before it had everything. The outcome below says why; a write that fails only says
-        # "Internal error from Core".
-        pass
+        # The service ended the call before it had everything. Its answer says why; the write's own error does not.
+        return
     except BaseException:
         made.cancel()
         raise
-    await _answer(exchange, await _outcome(exchange, call, made))
 
 
 async def _outcome(exchange: Exchange, call: Call, made: Any) -> Any:
