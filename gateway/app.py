@@ -326,5 +326,5 @@ def _write_access(exchange: Exchange, seconds: float, span: trace.Span) -> None:
             bytes=exchange.bytes_sent,
             client=exchange.client,
             request_id=exchange.request_id,
-            **({"client_gone": True} if exchange.aborted else {}),
+            **({"client_gone": True} if exchange.client_gone else {}),
         )

@@ -56,8 +56,8 @@ class Exchange:
         self.bytes_sent = 0
         #: The HTTP method and template of its route, once it is known.
         self.route = ""
-        #: The client went away before the answer's end.
-        self.aborted = False
+        #: The client has closed the connection before the answer's end.
+        self.client_gone = False
         self._body_read = False
 
     @property
@@ -152,6 +152,7 @@ class Exchange:
                     f"Nothing of the body arrived for {idle:g} s. Send it again.",
                 ) from None
             if message["type"] == "http.disconnect":
+                self.client_gone = True
                 raise ClientGoneError
             more = message.get("more_body", False)
             self._body_read = not more
@@ -166,6 +167,7 @@ class Exchange:
         """Returns when the client closes the connection. What it still sends is dropped."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.client_gone = True
 
     async def _drain(self) -> None:
         left = _DRAIN_BYTES
@@ -181,7 +183,7 @@ class Exchange:
 
     def gone(self) -> None:
         """Notes that the client went away before the answer's end."""
-        self.aborted = True
+        self.client_gone = True
         if not self.started:
             self.status = CLIENT_CLOSED
 

@@ -27,6 +27,9 @@ __all__ = ["Call", "Streams", "forward_stream", "forward_unary", "forward_upload
 CHUNK_BYTES = 256 << 10
 #: Seconds after which a unary call's client is watched.
 _WATCH_DELAY = 0.05
+#: Seconds that a service has to refuse an upload by its first message, before the bulk is sent. A write that is under
+#: way when a call ends makes grpc.aio forget the status: every third refusal would be an "internal error".
+_MOMENT = 0.1
 _STOPPING = Problem(
     status=503,
     code="UNAVAILABLE",
@@ -94,6 +97,8 @@ async def forward_upload(exchange: Exchange, call: Call, *, limit: int, idle: fl
     except (asyncio.CancelledError, grpc.aio.AioRpcError) as error:
         if pump.done() and not pump.cancelled() and (cause := pump.exception()) is not None:
             raise cause from None
+        if exchange.client_gone:
+            raise ClientGoneError from None
         if isinstance(error, grpc.aio.AioRpcError):
             raise RefusedError(of_call(error, call.rpc.upstream)) from error
         raise
@@ -104,13 +109,15 @@ async def forward_upload(exchange: Exchange, call: Call, *, limit: int, idle: fl
 
 
 async def _pump(exchange: Exchange, call: Call, made: Any, *, limit: int, idle: float) -> None:
-    """Writes the body, then waits for the client to go. What ends it early cancels the call and is raised."""
+    """Writes the body, then waits for the client to go. Whatever ends it early cancels the call."""
     try:
-        async for message in _upload_messages(exchange, call, limit=limit, idle=idle):
+        async for message, first in _upload_messages(exchange, call, limit=limit, idle=idle):
             await made.write(message)
+            if first:
+                await asyncio.sleep(_MOMENT)
         await made.done_writing()
         await exchange.wait_until_gone()
-        raise ClientGoneError
+        made.cancel()
     except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
         # The service ended the call before it had everything. Its answer says why; the write's own error does not.
         return
@@ -148,8 +155,10 @@ def _content_type(answer: Any) -> bytes:
     return declared.encode("ascii", "ignore").replace(b"\r", b"").replace(b"\n", b"") or b"application/octet-stream"
 
 
-async def _upload_messages(exchange: Exchange, call: Call, *, limit: int, idle: float) -> AsyncIterator[Message]:
-    """The request with the first piece, then messages with nothing but the next pieces."""
+async def _upload_messages(
+    exchange: Exchange, call: Call, *, limit: int, idle: float
+) -> AsyncIterator[tuple[Message, bool]]:
+    """The request with the first piece, then messages with nothing but the next pieces; whether it is the first."""
     message: Any = call.request
     _content(call.route, message).content_type = exchange.header(b"content-type") or "application/octet-stream"
     first = True
@@ -157,11 +166,11 @@ async def _upload_messages(exchange: Exchange, call: Call, *, limit: int, idle: 
         for start in range(0, len(piece), CHUNK_BYTES):
             if not first:
                 message = call.rpc.request()
-            first = False
             _content(call.route, message).data = piece[start : start + CHUNK_BYTES]
-            yield message
+            yield message, first
+            first = False
     if first:
-        yield message
+        yield message, False
 
 
 def _content(route: Route, message: Any) -> Any:

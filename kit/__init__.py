@@ -16,7 +16,7 @@ from kit.call import Attempt, CallReport, Deadline, background, deadline, report
 from kit.client import channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import IdempotencyLevel, MethodPolicy, RetryPolicy
-from kit.server import Server, run, server_interceptors
+from kit.server import Server, run, server_interceptors, unless_draining
 
 if TYPE_CHECKING:
     from kit import testing
@@ -44,6 +44,7 @@ __all__ = [
     "server_interceptors",
     "testing",
     "timeout",
+    "unless_draining",
 ]
 
 

@@ -15,8 +15,8 @@
     |   `-- NoEndpoint                no address to send to, or none that is healthy
     `-- CallFailed                    sent, and failed there (or its time ran out on the way)
 
-Both kinds of client error carry the call's report as ``report``. Refused here and failed there differ in type, so that a
-caller can tell "it certainly did not happen" from "it may have happened".
+Both kinds of client error carry the call's report as ``report``. Refused here and failed there differ in type, so that
+a caller can tell "it certainly did not happen" from "it may have happened".
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class ConfigurationError(KitError):
 
 
 class PolicyError(ConfigurationError):
-    """A policy is refused. `method` is "/package.Service/Method" ("" when it is about all), `field` the dotted field name."""
+    """A policy is refused.
+
+    `method` is "/package.Service/Method", "" when it is about all; `field` is the dotted field name.
+    """
 
     def __init__(self, method: str, field: str, reason: str) -> None:
         super().__init__(f"{method or 'policy'}: {field}: {reason}" if field else f"{method or 'policy'}: {reason}")
@@ -101,8 +104,8 @@ class StatusError(KitError):
     """What a handler raises to end its call with a status.
 
     `message` is for a person and is sent. `reason` (UPPER_SNAKE_CASE) and `domain` are for programs and go into
-    google.rpc.ErrorInfo with `metadata`; `violations` into BadRequest; `retry_after` (seconds) into RetryInfo. Nothing else
-    of the exception, and nothing of its cause, reaches the caller.
+    google.rpc.ErrorInfo with `metadata`; `violations` into BadRequest; `retry_after` (seconds) into RetryInfo. Nothing
+    else of the exception, and nothing of its cause, reaches the caller.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN

@@ -1,11 +1,42 @@
-"""The handlers that run. grpc's stop does not wait for those that it cancels; the kit's does."""
+"""The handlers that run. grpc's stop does not wait for those that it cancels; the kit's does.
+
+Handlers that wait for something to happen, as those of watch streams do, are told when the server drains.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
+from kit.errors import Unavailable
 from kit.server._call import Handler, ServerCall
+
+_T = TypeVar("_T")
+_draining: ContextVar[asyncio.Event | None] = ContextVar("kit_draining", default=None)
+
+
+async def unless_draining(awaitable: Awaitable[_T]) -> _T:
+    """Awaits inside a handler for as long as the server is not about to stop.
+
+    For streams that wait for something to happen: without it an idle one holds up the stop for the whole grace time.
+    Raises Unavailable when the server drains, so that the client asks again, elsewhere or of the next process; what was
+    awaited is cancelled then. Outside of a kit server it only awaits.
+    """
+    draining = _draining.get()
+    if draining is None:
+        return await awaitable
+    work = asyncio.ensure_future(awaitable)
+    told = asyncio.ensure_future(draining.wait())
+    try:
+        await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise Unavailable("the server is stopping; call again")
+    finally:
+        work.cancel()
+        told.cancel()
 
 
 class InFlight:
@@ -13,6 +44,8 @@ class InFlight:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: Set when handlers that only wait should end.
+        self.draining = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -24,6 +57,8 @@ class InFlight:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
+            # Each call runs in a context of its own: nothing is to be reset.
+            _draining.set(self.draining)
             try:
                 return await inner(call)
             finally:

@@ -248,6 +248,7 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hastened.wait(), delay)
             self.health.close()
+            self._in_flight.draining.set()
             await self._stop_grpc(self._grpc, grace)
             left = await self._in_flight.ended(CLEANUP_TIMEOUT)
             if left:

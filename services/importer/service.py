@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
+import kit
 from kit.clock import Clock
-from kit.errors import FieldViolation, InvalidArgument
+from kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, StatusError
+from kit.observe import get_logger
 from loganalyzer.importer.v1 import importer_pb2, importer_pb2_grpc
 from services.importer import requests
 from services.importer.config import Config
-from services.importer.jobs import ImportJobs
+from services.importer.jobs import ImportJobs, Snapshot
 from services.importer.present import to_import
 from services.importer.spool import SpoolFile
+
+_log = get_logger("importer.service")
 
 # At most so often a second is a watcher told of a change.
 _WATCH_SECONDS = 0.2
@@ -50,7 +54,7 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
         paths = [source.path for source in getattr(request, "import").sources]
         sources = await asyncio.to_thread(requests.check_sources, paths, self._config.roots)
         await self._workspaces.check(request.parent)
-        return to_import(await self._jobs.create(self._jobs.new_id(), workspace, sources))
+        return to_import(await self._create(self._jobs.new_id(), workspace, sources, request.parent))
 
     async def UploadImport(
         self, request_iterator: AsyncIterator[importer_pb2.UploadImportRequest], context: Any
@@ -71,7 +75,22 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
             async for message in request_iterator:
                 await spool.write(message.content.data)
             path = await spool.keep()
-        return to_import(await self._jobs.create(import_id, workspace, [(name, str(path))]))
+        return to_import(await self._create(import_id, workspace, [(name, str(path))], first.parent))
+
+    async def _create(
+        self, import_id: str, workspace: str, sources: Sequence[tuple[str, str]], parent: str
+    ) -> Snapshot:
+        created = await self._jobs.create(import_id, workspace, sources)
+        # A deletion first marks the workspace and then asks for its imports to be deleted: either it found this one, or
+        # the mark is seen now.
+        try:
+            await self._workspaces.check(parent)
+        except (NotFound, FailedPrecondition):
+            await self._jobs.delete(workspace)
+            raise
+        except StatusError:
+            _log.warning("workspace_not_checked_again", workspace=workspace)
+        return created
 
     async def GetImport(self, request: importer_pb2.GetImportRequest, context: Any) -> importer_pb2.Import:
         """The import as it is now."""
@@ -117,7 +136,7 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
             if changed is None or snapshot.progress is None:
                 return
             sent = self._clock.now()
-            await changed.wait()
+            await kit.unless_draining(changed.wait())
             await self._jobs.wait_for_end(import_id, self._watch_seconds - (self._clock.now() - sent))
 
     async def DeleteImports(

@@ -5,4 +5,4 @@ from services.search.app import build
 from services.search.config import Config
 
 if __name__ == "__main__":
-    raise SystemExit(kit.run(build(Config.from_env())))
+    raise SystemExit(kit.run(lambda: build(Config.from_env())))

@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+import kit
 from kit.clock import SYSTEM, Clock
 from kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from loganalyzer.search.v1 import query_pb2, search_pb2, search_pb2_grpc
@@ -131,7 +132,9 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         yield search_pb2.TailLogsResponse()
         view = job.view
         while True:
-            changed = await self._within(self._catalog.changed(job.workspace, view), self._heartbeat)
+            changed = await kit.unless_draining(
+                self._within(self._catalog.changed(job.workspace, view), self._heartbeat)
+            )
             if changed is None:
                 await self._workspaces.require(job.workspace, has_logs=bool(view.splits))
                 yield search_pb2.TailLogsResponse()

@@ -73,8 +73,8 @@ async def test_a_stream_alone_is_an_array_where_json_is_wanted(door: Door) -> No
 
 async def test_an_empty_stream_is_an_empty_answer(door: Door) -> None:
     async def nothing(request: Any, context: Any) -> AsyncIterator[Any]:
-        return
-        yield
+        for title in request.query:
+            yield _found(title)
 
     door.upstream.handlers["Tail"] = nothing
     assert (await door.client.get("/v1/books:tail", headers=NDJSON)).content == b""
@@ -83,8 +83,9 @@ async def test_an_empty_stream_is_an_empty_answer(door: Door) -> None:
 
 async def test_an_error_before_the_first_message_is_a_real_status(door: Door) -> None:
     async def refuse(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such shelf.")
-        yield
+        if not request.query:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such shelf.")
+        yield _found("never")
 
     door.upstream.handlers["Tail"] = refuse
     answer = await door.client.get("/v1/books:tail", headers=NDJSON)
