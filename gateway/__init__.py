@@ -2,7 +2,7 @@
 
     app         the ASGI application: one request from its first byte to its log line
     transcode   pure: routes compiled from descriptors, requests bound to messages, JSON
-    forward     thin drivers: one call upstream for one request, its answer or its stream passed on
+    forward, upload    thin drivers: one call upstream for one request, its answer or its stream passed on
     ratelimit, guard, problem    pure: who may ask how often, from where, and how a refusal looks
     console     a web page over the same API
 

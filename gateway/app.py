@@ -5,30 +5,29 @@ guard (Host, Origin) > pages, health | trace > route > limit > bind > forward; p
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import kit
 from gateway import pages
 from gateway.config import Config
 from gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from gateway.expose import exposed
-from gateway.forward import BrokenStreamError, Call, Streams, forward_stream, forward_unary, forward_upload
+from gateway.forward import BrokenStreamError, Call, Streams, forward_stream, forward_unary
 from gateway.guard import Guard
+from gateway.headers import check_encoding, check_json_type, timeout_of
 from gateway.health import Readiness
 from gateway.problem import Problem, RefusedError, of_status_error, refused, to_json
 from gateway.ratelimit import Limiter, identity_of
+from gateway.record import begin_span, end_span, write_access
 from gateway.transcode.accept import Form, choose
-from gateway.transcode.binding import invalid
 from gateway.transcode.body import parse
 from gateway.transcode.routes import Route, compile_routes
+from gateway.upload import forward_upload
 from gateway.upstream import OpenChannel, Upstreams
 from kit.errors import StatusError
 from kit.observe import get_logger, tracing
@@ -36,12 +35,6 @@ from kit.observe import get_logger, tracing
 __all__ = ["Gateway"]
 
 log = get_logger("gateway")
-access = get_logger("gateway.access")
-
-_PROPAGATOR = TraceContextTextMapPropagator()
-_TRACER = trace.get_tracer("gateway")
-_GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
-_GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class Gateway:
@@ -103,7 +96,7 @@ class Gateway:
         try:
             self._guard.check(exchange.header(b"host"), _optional(exchange, b"origin"))
             if not await self._fixed(exchange):
-                span = _begin_span(exchange)
+                span = begin_span(exchange)
                 with tracing.current(span):
                     await self._api(exchange)
         except ClientGoneError:
@@ -121,9 +114,9 @@ class Gateway:
                 raise
             await exchange.refuse(_defect(exchange.request_id))
         finally:
-            _end_span(span, exchange)
+            end_span(span, exchange)
             if self._config.access_log:
-                _write_access(exchange, self._now() - began, span)
+                write_access(exchange, self._now() - began, span)
 
     async def _fixed(self, exchange: Exchange) -> bool:
         """Answers what is not the API: the console and the health checks."""
@@ -177,19 +170,19 @@ class Gateway:
             make=self._upstreams.callable(rpc),
             request=request,
             metadata=(("x-request-id", exchange.request_id),),
-            timeout=_timeout(exchange),
+            timeout=timeout_of(exchange),
         )
         await self._forward(exchange, call, form)
 
     async def _forward(self, exchange: Exchange, call: Call, form: Form) -> None:
         config = self._config
         if call.rpc.client_streaming:
-            _plain_encoding(exchange)
+            check_encoding(exchange)
             exchange.check_length(config.max_upload_bytes)
             await forward_upload(exchange, call, limit=config.max_upload_bytes, idle=config.upload_idle)
             return
         if call.route.raw_body is not None:
-            _plain_encoding(exchange)
+            check_encoding(exchange)
             content: Any = call.request if not call.route.raw_body else getattr(call.request, call.route.raw_body)
             content.content_type = exchange.header(b"content-type") or "application/octet-stream"
             content.data = await exchange.body(config.max_body_bytes)
@@ -208,11 +201,11 @@ class Gateway:
 
     async def _document(self, exchange: Exchange, route: Route) -> tuple[Any] | None:
         """The parsed body in a tuple of one; None when there is none, and {} where all is optional in it."""
-        _plain_encoding(exchange)
+        check_encoding(exchange)
         raw = await exchange.body(self._config.max_body_bytes)
         if not raw.strip():
             return ({},) if route.body == "*" else None
-        _json_type(exchange.header(b"content-type"))
+        check_json_type(exchange)
         return (parse(raw),)
 
 
@@ -231,100 +224,9 @@ def _wrong_method(exchange: Exchange, allowed: tuple[str, ...]) -> RefusedError:
     )
 
 
-def _json_type(content_type: str) -> None:
-    """A body without a type is taken for JSON. Raises RefusedError (415)."""
-    media, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    charsets = [part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")]
-    is_json = media in {"", "application/json"} or (media.startswith("application/") and media.endswith("+json"))
-    if not is_json or any(charset not in {"utf-8", "utf8", "us-ascii"} for charset in charsets):
-        raise refused(
-            415,
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "UNSUPPORTED_MEDIA_TYPE",
-            "The body must be JSON in UTF-8: send it with Content-Type: application/json.",
-        )
-
-
-def _plain_encoding(exchange: Exchange) -> None:
-    if exchange.header(b"content-encoding").lower() not in {"", "identity"}:
-        raise refused(
-            415,
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "UNSUPPORTED_CONTENT_ENCODING",
-            "A body must be sent without Content-Encoding.",
-            headers=((b"accept-encoding", b"identity"),),
-        )
-
-
-def _timeout(exchange: Exchange) -> float | None:
-    """Seconds that the client gives: X-Request-Timeout ("2.5") or grpc-timeout ("2500m"); None leaves it to policy."""
-    text = exchange.header(b"x-request-timeout")
-    if text:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not 0 < seconds <= 1e9:
-            raise invalid("X-Request-Timeout", "must be seconds, more than 0, such as 2.5")
-        return seconds
-    text = exchange.header(b"grpc-timeout")
-    if not text:
-        return None
-    match = _GRPC_TIMEOUT.fullmatch(text)
-    if match is None:
-        raise invalid("grpc-timeout", "must be a number and a unit of H M S m u n, such as 2500m")
-    return int(match[1]) * _GRPC_UNITS[match[2]]
-
-
 def _defect(request_id: str) -> Problem:
     return Problem(
         status=500,
         code="INTERNAL",
         detail=f"The gateway failed on this request. Its log knows more under {request_id}.",
     )
-
-
-def _begin_span(exchange: Exchange) -> trace.Span:
-    if not tracing.enabled():
-        return trace.INVALID_SPAN
-    carrier = {name: value for name in _PROPAGATOR.fields if (value := exchange.header(name.encode()))}
-    return _TRACER.start_span(
-        exchange.method,
-        context=_PROPAGATOR.extract(carrier) if carrier else None,
-        kind=trace.SpanKind.SERVER,
-        attributes={
-            "http.request.method": exchange.method,
-            "url.path": exchange.path,
-            "url.scheme": "http",
-            "client.address": exchange.client,
-        },
-    )
-
-
-def _end_span(span: trace.Span, exchange: Exchange) -> None:
-    if span is trace.INVALID_SPAN:
-        return
-    if exchange.route:
-        span.update_name(exchange.route)
-        span.set_attribute("http.route", exchange.route.partition(" ")[2])
-    span.set_attribute("http.response.status_code", exchange.status)
-    if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        span.set_attribute("error.type", str(exchange.status))
-        span.set_status(trace.StatusCode.ERROR)
-    span.end()
-
-
-def _write_access(exchange: Exchange, seconds: float, span: trace.Span) -> None:
-    with tracing.current(span):
-        access.info(
-            "request",
-            method=exchange.method,
-            path=exchange.path,
-            route=exchange.route,
-            status=exchange.status,
-            duration_ms=round(seconds * 1000, 2),
-            bytes=exchange.bytes_sent,
-            client=exchange.client,
-            request_id=exchange.request_id,
-            **({"client_gone": True} if exchange.client_gone else {}),
-        )

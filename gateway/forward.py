@@ -21,15 +21,10 @@ from gateway.problem import Problem, RefusedError, of_call, to_json
 from gateway.transcode.accept import Form
 from gateway.transcode.routes import Route, Rpc
 
-__all__ = ["Call", "Streams", "forward_stream", "forward_unary", "forward_upload"]
+__all__ = ["Call", "Streams", "answer", "forward_stream", "forward_unary"]
 
-#: Bytes of an upload that one message carries at most.
-CHUNK_BYTES = 256 << 10
 #: Seconds after which a unary call's client is watched.
 _WATCH_DELAY = 0.05
-#: Seconds that a service has to refuse an upload by its first message, before the bulk is sent. A write that is under
-#: way when a call ends makes grpc.aio forget the status: every third refusal would be an "internal error".
-_MOMENT = 0.1
 _STOPPING = Problem(
     status=503,
     code="UNAVAILABLE",
@@ -81,49 +76,7 @@ class Streams:
 async def forward_unary(exchange: Exchange, call: Call) -> None:
     """One message in, one out. Raises RefusedError, ClientGoneError."""
     made = call.make(call.request, metadata=call.metadata, timeout=call.timeout)
-    await _answer(exchange, await _outcome(exchange, call, made))
-
-
-async def forward_upload(exchange: Exchange, call: Call, *, limit: int, idle: float) -> None:
-    """A body of any size in, in pieces, one message out. Raises RefusedError, ClientGoneError.
-
-    The body is pumped by a task of its own, so that a service that refuses early is heard at once and not when the
-    client sends the next piece.
-    """
-    made = call.make(metadata=call.metadata, timeout=call.timeout)
-    pump = asyncio.get_running_loop().create_task(_pump(exchange, call, made, limit=limit, idle=idle))
-    try:
-        answer = await made
-    except (asyncio.CancelledError, grpc.aio.AioRpcError) as error:
-        if pump.done() and not pump.cancelled() and (cause := pump.exception()) is not None:
-            raise cause from None
-        if exchange.client_gone:
-            raise ClientGoneError from None
-        if isinstance(error, grpc.aio.AioRpcError):
-            raise RefusedError(of_call(error, call.rpc.upstream)) from error
-        raise
-    finally:
-        pump.cancel()
-        await asyncio.wait([pump])
-    await _answer(exchange, answer)
-
-
-async def _pump(exchange: Exchange, call: Call, made: Any, *, limit: int, idle: float) -> None:
-    """Writes the body, then waits for the client to go. Whatever ends it early cancels the call."""
-    try:
-        async for message, first in _upload_messages(exchange, call, limit=limit, idle=idle):
-            await made.write(message)
-            if first:
-                await asyncio.sleep(_MOMENT)
-        await made.done_writing()
-        await exchange.wait_until_gone()
-        made.cancel()
-    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        # The service ended the call before it had everything. Its answer says why; the write's own error does not.
-        return
-    except BaseException:
-        made.cancel()
-        raise
+    await answer(exchange, await _outcome(exchange, call, made))
 
 
 async def _outcome(exchange: Exchange, call: Call, made: Any) -> Any:
@@ -143,38 +96,17 @@ async def _outcome(exchange: Exchange, call: Call, made: Any) -> Any:
         made.cancel()
 
 
-async def _answer(exchange: Exchange, answer: Any) -> None:
-    if isinstance(answer, bytes):
-        await exchange.answer(200, answer, (b"content-type", b"application/json"))
+async def answer(exchange: Exchange, message: Any) -> None:
+    """Sends what a unary method answered: JSON, or an HttpBody as it is."""
+    if isinstance(message, bytes):
+        await exchange.answer(200, message, (b"content-type", b"application/json"))
     else:
-        await exchange.answer(200, answer.data, (b"content-type", _content_type(answer)))
+        await exchange.answer(200, message.data, (b"content-type", _content_type(message)))
 
 
 def _content_type(answer: Any) -> bytes:
     declared: str = answer.content_type
     return declared.encode("ascii", "ignore").replace(b"\r", b"").replace(b"\n", b"") or b"application/octet-stream"
-
-
-async def _upload_messages(
-    exchange: Exchange, call: Call, *, limit: int, idle: float
-) -> AsyncIterator[tuple[Message, bool]]:
-    """The request with the first piece, then messages with nothing but the next pieces; whether it is the first."""
-    message: Any = call.request
-    _content(call.route, message).content_type = exchange.header(b"content-type") or "application/octet-stream"
-    first = True
-    async for piece in exchange.pieces(limit, idle=idle):
-        for start in range(0, len(piece), CHUNK_BYTES):
-            if not first:
-                message = call.rpc.request()
-            _content(call.route, message).data = piece[start : start + CHUNK_BYTES]
-            yield message, first
-            first = False
-    if first:
-        yield message, False
-
-
-def _content(route: Route, message: Any) -> Any:
-    return getattr(message, route.raw_body) if route.raw_body else message
 
 
 async def forward_stream(exchange: Exchange, call: Call, form: Form, streams: Streams, *, heartbeat: float) -> None:

@@ -1,8 +1,9 @@
 """Finished answers, kept twice: encoded in this process's memory, and, when they were slow, in the cache service.
 
 A key holds the workspace's generation, so an answer can never be out of date. The cache service is never waited for
-longer than the search itself takes: it is asked only once a search has proved slow, while that goes on. When it fails
-it is left alone for a while.
+longer than the search itself takes: it is asked only once an answer is late, while the search goes on, and given only
+what was dear to compute: waiting for a thread is no reason to burden another process. When it fails it is left alone
+for a while.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from services.search.lru import LruCache
 
 __all__ = ["Answers", "SharedAnswers"]
 
-#: An answer that took longer than this is worth a call to the cache service.
-SLOW_SECONDS = 0.005
+#: An answer that cost more processor time than this is worth a call to the cache service.
+DEAR_SECONDS = 0.005
+#: After so long the cache service is asked while the search goes on.
+LATE_SECONDS = 0.025
 #: How long the cache service is left alone after a failure.
 PAUSE_SECONDS = 5.0
 #: The cache service takes no more.
 LARGEST_SHARED = 1 << 20
 
-Search = Callable[[], Awaitable[bytes]]
+#: Gives the encoded answer and the processor time, in seconds, that it cost.
+Search = Callable[[], Awaitable[tuple[bytes, float]]]
 
 
 class SharedAnswers:
@@ -65,10 +69,9 @@ class SharedAnswers:
 class Answers:
     """Gets an answer from the nearest place that has it."""
 
-    def __init__(self, limit: int, shared: SharedAnswers | None, *, clock: Clock = SYSTEM) -> None:
+    def __init__(self, limit: int, shared: SharedAnswers | None) -> None:
         self._kept: LruCache[bytes, bytes] = LruCache(limit, len)
         self._shared = shared
-        self._clock = clock
         self._background: set[asyncio.Task[None]] = set()
 
     async def get(self, key: bytes, prefix: str, search: Search) -> tuple[bytes, bool]:
@@ -88,20 +91,19 @@ class Answers:
     async def _find(self, key: str, search: Search) -> tuple[bytes, bool]:
         searching = asyncio.ensure_future(search())
         asking: asyncio.Task[bytes | None] | None = None
-        started = self._clock.now()
         try:
-            await asyncio.wait([searching], timeout=SLOW_SECONDS)
+            await asyncio.wait([searching], timeout=LATE_SECONDS)
             if not searching.done() and self._shared is not None and self._shared.usable:
                 asking = asyncio.create_task(self._shared.get(key))
                 await asyncio.wait([searching, asking], return_when=asyncio.FIRST_COMPLETED)
                 if asking.done() and (found := asking.result()) is not None:
                     return found, True
-            answer = await searching
+            answer, cost = await searching
         finally:
             for task in (searching, asking):
                 if task is not None and not task.done():
                     task.cancel()
-        if self._shared is not None and self._shared.usable and self._clock.now() - started > SLOW_SECONDS:
+        if self._shared is not None and self._shared.usable and cost > DEAR_SECONDS:
             task_of_put = kit.background(self._shared.put(key, answer))
             self._background.add(task_of_put)
             task_of_put.add_done_callback(self._background.discard)

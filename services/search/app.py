@@ -27,7 +27,7 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
     library = Library(config.splits, open_splits=config.open_splits, frames=config.frames)
     executor = ThreadPoolExecutor(config.threads, thread_name_prefix="search")
     neighbours = _Neighbours(config)
-    answers = Answers(config.answer_bytes, SharedAnswers(lambda: neighbours.cache, clock=clock), clock=clock)
+    answers = Answers(config.answer_bytes, SharedAnswers(lambda: neighbours.cache, clock=clock))
     service = SearchService(
         catalog,
         library,

@@ -28,8 +28,8 @@ class Config:
     threads: int = min(8, (os.cpu_count() or 1) + 2)
     #: Splits kept open: each costs two file descriptors and a thread of the engine that sleeps.
     open_splits: int = 128
-    #: Unpacked frames of lines kept in memory, about 300 KB each.
-    frames: int = 48
+    #: Unpacked frames of lines kept in memory, about 80 KB each.
+    frames: int = 192
     #: Bytes of finished answers kept in memory.
     answer_bytes: int = 32 << 20
     #: Seconds between signs of life of a tail that has nothing to say.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -23,33 +24,47 @@ SHOWN_BYTES = 512 << 10
 #: Bytes of hits in one message before it is full: with one line more it must fit into the 4 MiB that a client takes by
 #: default, and a line of bytes that are not UTF-8 is three times as long as text.
 BATCH_BYTES = 1 << 20
+_SEPARATING = frozenset(char for char in map(chr, range(128)) if not char.isalnum())
 
 
 class Highlighter:
     """Finds the terms and phrases of a query in a text. What stands under a NOT is not looked for."""
 
     def __init__(self, query: query_pb2.Query) -> None:
-        wanted = {tuple(words) for words in _wanted(query)}
-        between = f"[{SEPARATORS}]+"
-        # Longer ones first: of those that begin at the same place the first one in the pattern wins.
-        parts = [
-            between.join(map(re.escape, words)) for words in sorted(wanted, key=lambda words: (-len(words), words))
-        ]
-        pattern = f"(?<![^{SEPARATORS}])(?:{'|'.join(parts)})(?![^{SEPARATORS}])"
-        # The words are canonical, and so is the text that is looked at.
-        self._pattern = re.compile(pattern) if parts else None
+        # By the first word: looking for that alone is many times as fast as a pattern. None: nothing has to follow it.
+        self._wanted: dict[str, list[re.Pattern[str] | None]] = {}
+        for words in sorted({tuple(words) for words in _wanted(query)}):
+            rest = "".join(f"[{SEPARATORS}]+{re.escape(word)}" for word in words[1:])
+            self._wanted.setdefault(words[0], []).append(re.compile(rest) if rest else None)
 
     def mark(self, text: str) -> list[search_pb2.Highlight]:
-        """The places in order, in code points, without overlap."""
-        if self._pattern is None:
-            return []
+        """The places in order, in code points, without overlap; of those that begin together the longest."""
         # The canonical form keeps every character in its place.
+        canon = canonical(text)
+        places = sorted(itertools.chain.from_iterable(self._places(canon, word) for word in self._wanted))
         found: list[search_pb2.Highlight] = []
-        for match in self._pattern.finditer(canonical(text)):
-            found.append(search_pb2.Highlight(start=match.start(), end=match.end()))
+        last = 0
+        for start, end in places:
+            if start >= last:
+                found.append(search_pb2.Highlight(start=start, end=end))
+                last = end
             if len(found) == MAX_HIGHLIGHTS:
                 break
         return found
+
+    def _places(self, canon: str, word: str) -> Iterator[tuple[int, int]]:
+        """Where phrases that begin with the word stand; of those in one place the longest."""
+        start, count = canon.find(word), 0
+        while start >= 0 and count < MAX_HIGHLIGHTS:
+            end = start + len(word)
+            if start == 0 or canon[start - 1] in _SEPARATING:
+                follow = [rest.match(canon, end) if rest else None for rest in self._wanted[word]]
+                ends = [match.end() for match in follow if match] + [end] * (None in self._wanted[word])
+                whole = [end for end in ends if end == len(canon) or canon[end] in _SEPARATING]
+                if whole:
+                    yield start, max(whole)
+                    count += 1
+            start = canon.find(word, end)
 
 
 class Messages:

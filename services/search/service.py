@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -63,7 +64,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         after = requests.place_of(request.page_token, job.workspace, job.key, order)
         with trace.use_span(job.span(), end_on_exit=True) as span:
 
-            def search() -> bytes:
+            def search() -> tuple[bytes, float]:
+                begun = time.thread_time()
                 page = execute.find_page(job.view, job.plan(order, after), limit)
                 answer = search_pb2.SearchResponse(total_size=page.total, stats=_stats(page.cost))
                 answer.hits.extend(next(job.messages().batches(page.hits, Highlighter(job.query)), []))
@@ -71,7 +73,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
                 if page.more or shown < len(page.hits):
                     place = page.hits[shown - 1].place
                     answer.next_page_token = requests.token_of(place, job.workspace, job.key, order)
-                return answer.SerializeToString()
+                return answer.SerializeToString(), time.thread_time() - begun
 
             prefix = f"search/{self._catalog.identity}/{job.workspace}/{job.view.generation}"
             key = f"{prefix}/{order.value}/{limit}/{request.page_token}/".encode() + job.key

@@ -5,10 +5,10 @@ import { Banner } from "./banner.js";
 import { Header } from "./header.js";
 import { html } from "./html.js";
 import { ImportPanel } from "./imports.js";
-import { load as loadImports } from "./importing.js";
+import { landed, load as loadImports } from "./importing.js";
 import { Results } from "./results.js";
 import { SearchForm } from "./form.js";
-import { search } from "./searching.js";
+import { rows, running, search } from "./searching.js";
 import * as state from "./state.js";
 
 const loaded = signal(false);
@@ -59,5 +59,14 @@ effect(() => {
   queueMicrotask(() => {
     loadImports();
     if (chosen) search();
+  });
+});
+// What was imported while nothing is shown is shown at once; otherwise the page asks first.
+effect(() => {
+  if (landed.value === 0) return;
+  queueMicrotask(() => {
+    if (rows.value.length > 0 || running.value) return;
+    landed.value = 0;
+    search();
   });
 });

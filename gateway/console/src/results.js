@@ -120,7 +120,10 @@ function Nothing() {
   if (running.value || state.problem.value) return null;
   const busy = uploads.value.length > 0 || imports.value.some((one) => !hasEnded(one));
   if (!state.workspace.value) return html`<p class="nothing">Make a workspace first.</p>`;
-  if (imports.value.length === 0 && !busy) {
+  if (busy) {
+    return html`<p class="nothing" data-testid="nothing">Nothing found yet. Lines can be found as parts of the import are done.</p>`;
+  }
+  if (imports.value.length === 0) {
     return html`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file on the right.</p>`;
   }
   return html`<p class="nothing" data-testid="nothing">No line matches.</p>`;

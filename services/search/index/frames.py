@@ -1,4 +1,4 @@
-"""The lines themselves: independent zstd frames of about 256 KB, each with the columns of its lines.
+"""The lines themselves: independent zstd frames of about 64 KB, each with the columns of its lines.
 
 `raw.zst` is a sequence of pairs of zstd frames: the lines, each with a line feed, and then their columns: times as
 signed 64-bit microseconds, levels and record flags as bytes. `raw.idx` holds five unsigned 64-bit numbers for each
@@ -22,7 +22,7 @@ from services.search.index.layout import RAW, RAW_TABLE, write_synced
 
 __all__ = ["FRAME_BYTES", "Frame", "FrameReader", "FrameWriter", "LineColumns"]
 
-FRAME_BYTES = 256 * 1024
+FRAME_BYTES = 64 * 1024
 _LEVEL = 3
 _FIELDS = 5
 

@@ -66,12 +66,12 @@ async def cache() -> FakeCache:
 
 
 def made(cache: Any, time: Time) -> Answers:
-    return Answers(10_000, SharedAnswers(lambda: cache, clock=time), clock=time)
+    return Answers(10_000, SharedAnswers(lambda: cache, clock=time))
 
 
 async def test_a_quick_answer_never_touches_the_cache_service(cache: FakeCache, time: Time) -> None:
-    async def search() -> bytes:
-        return b"quick"
+    async def search() -> tuple[bytes, float]:
+        return b"quick", 0.001
 
     kept = made(cache, time)
     assert await kept.get(b"key", "p", search) == (b"quick", False)
@@ -80,19 +80,18 @@ async def test_a_quick_answer_never_touches_the_cache_service(cache: FakeCache, 
 
 
 async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cache: FakeCache, time: Time) -> None:
-    async def slow() -> bytes:
+    async def slow() -> tuple[bytes, float]:
         await cache.asked.wait()
-        time.at += 1
-        return b"slow"
+        return b"slow", 1.0
 
     ended = asyncio.Event()
 
-    async def never() -> bytes:
+    async def never() -> tuple[bytes, float]:
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
-        return b""
+        return b"", 0.0
 
     first, second = made(cache, time), made(cache, time)
     assert await first.get(b"key", "p", slow) == (b"slow", False)
@@ -108,17 +107,15 @@ async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cach
 async def test_a_cache_service_that_fails_is_left_alone_for_a_while(cache: FakeCache, time: Time) -> None:
     cache.broken = True
 
-    async def until_asked() -> bytes:
+    async def until_asked() -> tuple[bytes, float]:
         await cache.asked.wait()
-        time.at += 1
-        return b"slow"
+        return b"slow", 1.0
 
-    async def slow() -> bytes:
+    async def slow() -> tuple[bytes, float]:
         long_enough = asyncio.Event()
-        asyncio.get_running_loop().call_later(answers.SLOW_SECONDS * 2, long_enough.set)
+        asyncio.get_running_loop().call_later(answers.LATE_SECONDS * 2, long_enough.set)
         await long_enough.wait()
-        time.at += 1
-        return b"slow"
+        return b"slow", 1.0
 
     kept = made(cache, time)
     assert await kept.get(b"first", "p", until_asked) == (b"slow", False)
@@ -132,11 +129,11 @@ async def test_a_cache_service_that_fails_is_left_alone_for_a_while(cache: FakeC
 
 
 async def test_an_error_of_the_search_is_passed_on_and_not_kept(cache: FakeCache, time: Time) -> None:
-    async def fails() -> bytes:
+    async def fails() -> tuple[bytes, float]:
         raise ValueError("broken")
 
-    async def works() -> bytes:
-        return b"fine"
+    async def works() -> tuple[bytes, float]:
+        return b"fine", 0.0
 
     kept = made(cache, time)
     with pytest.raises(ValueError, match="broken"):
@@ -147,13 +144,13 @@ async def test_an_error_of_the_search_is_passed_on_and_not_kept(cache: FakeCache
 async def test_a_cancelled_caller_cancels_the_search(cache: FakeCache, time: Time) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def search() -> bytes:
+    async def search() -> tuple[bytes, float]:
         begun.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
-        return b""
+        return b"", 0.0
 
     task = asyncio.create_task(made(cache, time).get(b"key", "p", search))
     async with asyncio.timeout(5):

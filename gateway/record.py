@@ -1,0 +1,67 @@
+"""What is left behind of a request: its span and its line in the access log."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from gateway.exchange import Exchange
+from kit.observe import get_logger, tracing
+
+__all__ = ["begin_span", "end_span", "write_access"]
+
+access = get_logger("gateway.access")
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACER = trace.get_tracer("gateway")
+
+
+def begin_span(exchange: Exchange) -> trace.Span:
+    """Starts the request's SERVER span under the caller's traceparent; an invalid one while tracing is off."""
+    if not tracing.enabled():
+        return trace.INVALID_SPAN
+    carrier = {name: value for name in _PROPAGATOR.fields if (value := exchange.header(name.encode()))}
+    return _TRACER.start_span(
+        exchange.method,
+        context=_PROPAGATOR.extract(carrier) if carrier else None,
+        kind=trace.SpanKind.SERVER,
+        attributes={
+            "http.request.method": exchange.method,
+            "url.path": exchange.path,
+            "url.scheme": "http",
+            "client.address": exchange.client,
+        },
+    )
+
+
+def end_span(span: trace.Span, exchange: Exchange) -> None:
+    """Ends it with what was answered."""
+    if span is trace.INVALID_SPAN:
+        return
+    if exchange.route:
+        span.update_name(exchange.route)
+        span.set_attribute("http.route", exchange.route.partition(" ")[2])
+    span.set_attribute("http.response.status_code", exchange.status)
+    if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.set_attribute("error.type", str(exchange.status))
+        span.set_status(trace.StatusCode.ERROR)
+    span.end()
+
+
+def write_access(exchange: Exchange, seconds: float, span: trace.Span) -> None:
+    """Writes the line of a request that took `seconds`."""
+    with tracing.current(span):
+        access.info(
+            "request",
+            method=exchange.method,
+            path=exchange.path,
+            route=exchange.route,
+            status=exchange.status,
+            duration_ms=round(seconds * 1000, 2),
+            bytes=exchange.bytes_sent,
+            client=exchange.client,
+            request_id=exchange.request_id,
+            **({"client_gone": True} if exchange.client_gone else {}),
+        )
