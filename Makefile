@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := kit services gateway tests bench examples
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test check gen bench faults format clean wheel
+.PHONY: run test check gen bench faults format console clean wheel
 
 # Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
 run: $(STAMP)
@@ -37,6 +37,10 @@ bench: $(STAMP)
 # Kills processes at awkward moments, many times over; `make test` does it once.
 faults: $(STAMP)
 	$(BIN)/python -m pytest tests/e2e/test_kill.py --kills 20 $(ARGS)
+
+# The console's bundle; only needed after a change in gateway/console/src. Needs Node 20 or newer.
+console:
+	cd gateway/console && npm install --no-package-lock --silent && npm test && npm run build
 
 wheel: $(STAMP)
 	$(BIN)/python -m build
