@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := kit services gateway tests bench examples
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test check gen bench faults format console clean wheel
+.PHONY: run test test-versions check gen bench faults format console clean wheel
 
 # Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
 run: $(STAMP)
@@ -14,6 +14,13 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+# The same tests without the end-to-end ones under the newer Pythons that are here, each in an environment of its own.
+test-versions:
+	@for version in 3.12 3.13; do \
+	  python$$version -c '' 2>/dev/null || { echo "python$$version is not here: skipped"; continue; }; \
+	  $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=python$$version test ARGS="-q tests/unit tests/integration tests/conformance" || exit 1; \
+	done
 
 # The one gate: format, lint, types, drift of generated code, tests.
 check: $(STAMP)
