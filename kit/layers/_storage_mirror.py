@@ -59,7 +59,8 @@ class StorageMirror:
         self._written = None
         try:
             self._write(wanted, written)
-        except Exception:  # noqa: BLE001 - whatever a foreign storage raises, no call may suffer from it
+        except Exception:
+            # Whatever a foreign storage raises, no call may suffer from it.
             log.warning("the breaker's storage %r could not be written", self._storage, exc_info=True)
         else:
             self._written = wanted

@@ -6,56 +6,57 @@ may be told more than once. What is dropped without being finished is told by th
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["Finish", "watch_async_generator", "watch_coroutine", "watch_generator"]
+__all__ = ["Finish", "watch"]
 
 Finish: TypeAlias = Callable[[BaseException | None], None]
+_T = TypeVar("_T")
 
 
-def watch_coroutine(inner: Coroutine[Any, Any, Any], finish: Finish) -> Coroutine[Any, Any, Any]:
-    """Ends when it returns or raises."""
-
-    async def watched() -> Any:
-        try:
-            result = await inner
-        except BaseException as error:
-            finish(error)
-            raise
-        finish(None)
-        return result
-
-    return _or_dropped(watched(), finish)
+def watch(result: Any, finish: Finish) -> Any:
+    """What was given back, or a coroutine or generator in its place; anything else is finished by now."""
+    if inspect.iscoroutine(result):
+        return _or_dropped(_coroutine(result, finish), finish)
+    if inspect.isgenerator(result):
+        return _or_dropped(_generator(result, finish), finish)
+    if inspect.isasyncgen(result):
+        return _or_dropped(_AsyncGenerator(result, finish), finish)
+    finish(None)
+    return result
 
 
-def watch_generator(inner: Generator[Any, Any, Any], finish: Finish) -> Generator[Any, Any, Any]:
-    """Ends when it returns, raises or is closed. Values and exceptions that are sent in reach it."""
-
-    def watched() -> Generator[Any, Any, Any]:
-        try:
-            result = yield from inner
-        except BaseException as error:
-            finish(error)
-            raise
-        finish(None)
-        return result
-
-    return _or_dropped(watched(), finish)
+async def _coroutine(inner: Coroutine[Any, Any, Any], finish: Finish) -> Any:
+    try:
+        result = await inner
+    except BaseException as error:
+        finish(error)
+        raise
+    finish(None)
+    return result
 
 
-def watch_async_generator(inner: AsyncGenerator[Any, Any], finish: Finish) -> AsyncGenerator[Any, Any]:
-    """The same; an async generator that delegates would lose what is sent in, hence a class."""
-    return _or_dropped(_AsyncGenerator(inner, finish), finish)
+def _generator(inner: Generator[Any, Any, Any], finish: Finish) -> Generator[Any, Any, Any]:
+    try:
+        result = yield from inner
+    except BaseException as error:
+        finish(error)
+        raise
+    finish(None)
+    return result
 
 
-def _or_dropped(watched: Any, finish: Finish) -> Any:
+def _or_dropped(watched: _T, finish: Finish) -> _T:
     weakref.finalize(watched, finish, GeneratorExit()).atexit = False
     return watched
 
 
 class _AsyncGenerator(AsyncGenerator[Any, Any]):
+    """A class, because an async generator that delegates loses what is sent and thrown in."""
+
     def __init__(self, inner: AsyncGenerator[Any, Any], finish: Finish) -> None:
         self._inner = inner
         self._finish = finish

@@ -1,8 +1,8 @@
 """A breaker of the kit that is an `aiobreaker.CircuitBreaker` to the outside.
 
-What decides is `kit.resilience.breaker`. This class drives it, and shows what it does in aiobreaker's terms: listeners,
-storages, exclusions, `open()`, `half_open()`, `close()`, `call`, `call_async` and the decorator work as they were written
-for aiobreaker. RPCs go by `admit` and `settle`, which the breaker layer calls.
+What decides is `kit.resilience.breaker`. This class drives it, and shows what it does in aiobreaker's terms:
+listeners, storages, exclusions, `open()`, `half_open()`, `close()`, `call`, `call_async` and the decorator work as they
+were written for aiobreaker. RPCs go by `admit` and `settle`, which the breaker layer calls.
 
 What differs from aiobreaker, and why:
 
@@ -19,48 +19,28 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import aiobreaker
 import grpc
-from aiobreaker.state import CircuitBreakerState, CircuitClosedState, CircuitHalfOpenState, CircuitOpenState
+from aiobreaker.state import CircuitBreakerState
 from aiobreaker.storage.memory import CircuitMemoryStorage
 
 from kit.clock import SYSTEM, Clock
 from kit.errors import CallRefused, UsageError
+from kit.layers._aiobreaker_terms import CircuitOpenError, delta, is_excluded, local, state_objects, utc
 from kit.layers._storage_mirror import Shown, StorageMirror
-from kit.layers._watched import watch_async_generator, watch_coroutine, watch_generator
-from kit.resilience.breaker import Breaker, Permit, Refusal, Snapshot, State
+from kit.layers._watched import watch
+from kit.resilience.breaker import Breaker, Cause, Permit, Refusal, Snapshot, State
 from kit.resilience.breaker_rules import BreakerKind, BreakerRules, Verdict, classify
 
 __all__ = ["CircuitBreaker", "CircuitOpenError"]
 
 log = logging.getLogger("kit.client")
-
-
-class CircuitOpenError(aiobreaker.CircuitBreakerError):  # type: ignore[misc]  # aiobreaker ships no types
-    """A call was refused. `reopen_time` is local and without a zone, as aiobreaker has it."""
-
-    def __init__(self, message: str, reopen_time: datetime, clock: Clock = SYSTEM, at: float = 0.0) -> None:
-        super().__init__(message, reopen_time)
-        self._clock = clock
-        self._at = at
-
-    def __str__(self) -> str:
-        return str(self.message)
-
-    @property
-    def time_remaining(self) -> timedelta:
-        """Time until probes are let through; zero when it has passed."""
-        return _delta(self._at - self._clock.now())
-
-    async def sleep_until_open(self) -> None:
-        """Returns when probes are let through."""
-        await self._clock.sleep(self.time_remaining.total_seconds())
 
 
 class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobreaker ships no types
@@ -93,29 +73,24 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         self.machine = Breaker(rules)
         self._clock = clock
         self._now = clock.now
-        self._states = {
-            CircuitBreakerState.CLOSED: _Closed(self),
-            CircuitBreakerState.HALF_OPEN: _HalfOpen(self),
-            CircuitBreakerState.OPEN: _Open(self),
-        }
+        self._states = state_objects(self)
         self._state = self._states[CircuitBreakerState.CLOSED]
         storage = CircuitMemoryStorage(CircuitBreakerState.CLOSED) if state_storage is None else state_storage
-        super().__init__(exclude=exclude, listeners=listeners, state_storage=storage, name=name)
+        super().__init__(exclude=exclude, state_storage=storage, name=name)
         self._mirror = StorageMirror(storage)
         self._mirrored = 0
+        self._opened_at: datetime | None = None
         if type(storage) is CircuitMemoryStorage and storage.state is not CircuitBreakerState.CLOSED:
-            # Nothing has changed that a listener could be told.
-            self._force(storage.state)
-            self._state = self._states[storage.state]
-            self.machine.take_changes()
+            self.state = storage.state
+        # From here on: that it starts in a state is no change of state.
+        self.add_listeners(*(listeners or ()))
 
     # What the breaker layer calls.
 
-    def admit(self, func: Any, *args: Any, **kwargs: Any) -> Permit | Refusal:
+    def admit(self, func: Any, /, *args: Any, **kwargs: Any) -> Permit | Refusal:
         """Leave for one call of `func`, or why there is none. Listeners are told of calls that are admitted."""
         answer = self.machine.admit(self._now())
-        if self.machine.changes:
-            self._publish()
+        self._publish()
         if self._listeners and type(answer) is Permit:
             self._tell("before_call", func, *args, **kwargs)
         return answer
@@ -125,9 +100,7 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         if permit.settled:
             return
         permit.success(self._now())
-        self._show()
-        if self.machine.changes:
-            self._publish()
+        self._publish()
         if self._listeners:
             self._tell("success")
 
@@ -139,19 +112,14 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         self._show()
         if self._listeners:
             self._tell("failure", error)
-        if self.machine.changes:
-            self._publish()
+        self._publish()
 
     def settle(self, permit: Permit, error: BaseException | None = None) -> None:
         """Settles by how the call ended: None is a success, an exception is judged by `verdict`."""
         if error is None:
             self.succeeded(permit)
-            return
-        verdict = self.verdict(error)
-        if verdict is Verdict.FAILURE:
+        elif self.verdict(error) is Verdict.FAILURE:
             self.failed(permit, error)
-        elif verdict is Verdict.SUCCESS:
-            self.succeeded(permit)
         else:
             permit.ignored()
 
@@ -182,40 +150,42 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         if getattr(func, "_ignore_on_call", False):
             return func(*args, **kwargs)
         permit = self._enter(func, *args, **kwargs)
-
-        def finish(error: BaseException | None) -> None:
-            self.settle(permit, error)
-
         try:
             result = func(*args, **kwargs)
         except BaseException as error:
-            finish(error)
+            self.settle(permit, error)
             raise
-        if inspect.iscoroutine(result):
-            return watch_coroutine(result, finish)
-        if inspect.isgenerator(result):
-            return watch_generator(result, finish)
-        if inspect.isasyncgen(result):
-            return watch_async_generator(result, finish)
-        finish(None)
-        return result
+        return watch(result, partial(self.settle, permit))
 
     async def call_async(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Awaits `func`; of an async generator function, gives the generator."""
-        result = self.call(func, *args, **kwargs)
-        return await result if inspect.isawaitable(result) else result
+        """Awaits what `func` gives; a generator of either kind is given back and counted when it ends."""
+        if getattr(func, "_ignore_on_call", False):
+            result = func(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+        permit = self._enter(func, *args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+            if inspect.isawaitable(result):
+                result = await result
+        except BaseException as error:
+            self.settle(permit, error)
+            raise
+        return watch(result, partial(self.settle, permit))
 
-    def open(self) -> None:
-        """Opens it by hand, for `timeout_duration`; nothing where it is open."""
-        self.state = CircuitBreakerState.OPEN
+    def open(self, *, reason: str = Cause.OPENED_BY_HAND.value, hold: bool = False) -> None:
+        """Opens it for `timeout_duration`, or with `hold` until it is closed by hand; an opening that lasts is kept."""
+        self.machine.force_open(self._now(), reason, hold=hold)
+        self._publish()
 
-    def half_open(self) -> None:
+    def half_open(self, *, reason: str = Cause.HALF_OPENED_BY_HAND.value) -> None:
         """Lets probes through."""
-        self.state = CircuitBreakerState.HALF_OPEN
+        self.machine.force_half_open(self._now(), reason)
+        self._publish()
 
-    def close(self) -> None:
-        """Closes it by hand and forgets the failures counted."""
-        self.state = CircuitBreakerState.CLOSED
+    def close(self, *, reason: str = Cause.CLOSED_BY_HAND.value) -> None:
+        """Closes it and forgets the failures that it had counted."""
+        self.machine.force_close(self._now(), reason)
+        self._publish()
 
     @property
     def state(self) -> Any:
@@ -224,9 +194,11 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
 
     @state.setter
     def state(self, state: CircuitBreakerState) -> None:
-        self._force(state)
-        self._show()
-        self._publish()
+        {
+            CircuitBreakerState.OPEN: self.open,
+            CircuitBreakerState.HALF_OPEN: self.half_open,
+            CircuitBreakerState.CLOSED: self.close,
+        }[state]()
 
     @property
     def current_state(self) -> CircuitBreakerState:
@@ -262,13 +234,13 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
     def opens_at(self) -> datetime | None:
         """When probes are let through, local and without a zone as aiobreaker has it; None where they are already."""
         left = self.snapshot().time_to_half_open
-        return self._local(left) if left else None
+        return local(self._clock.wall() + left) if left else None
 
     @property
     def time_until_open(self) -> timedelta | None:
         """Time until then, or None."""
         left = self.snapshot().time_to_half_open
-        return _delta(left) if left else None
+        return delta(left) if left else None
 
     async def sleep_until_open(self) -> None:
         """Returns when probes are let through; at once where they are already."""
@@ -276,45 +248,31 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
 
     def is_system_error(self, exception: BaseException) -> bool:
         """Whether an exception is none of the excluded ones. An exclusion that raises excludes nothing."""
-        for exclusion in self._excluded_exceptions:
-            if isinstance(exclusion, type):
-                if isinstance(exception, exclusion):
-                    return False
-            elif callable(exclusion):
-                try:
-                    if exclusion(exception):
-                        return False
-                except Exception:
-                    log.exception("breaker %s: the exclusion %r raised", self.name, exclusion)
-        return True
-
-    # Inside.
+        return not is_excluded(exception, self._excluded_exceptions)
 
     def _create_new_state(self, new_state: CircuitBreakerState, prev_state: Any = None, notify: bool = False) -> Any:
         return self._states[new_state]
 
-    def _enter(self, func: Any, *args: Any, **kwargs: Any) -> Permit:
+    def _enter(self, func: Any, /, *args: Any, **kwargs: Any) -> Permit:
         answer = self.admit(func, *args, **kwargs)
         if isinstance(answer, Permit):
             return answer
         left = answer.time_until_half_open
-        message = f"circuit breaker {self.name or ''} is {self.current_state.name}: {answer.reason}"
-        raise CircuitOpenError(message.replace("  ", " "), self._local(left), self._clock, self._now() + left)
-
-    def _force(self, state: CircuitBreakerState) -> None:
-        if state is CircuitBreakerState.OPEN:
-            self.machine.force_open(self._now())
-        elif state is CircuitBreakerState.HALF_OPEN:
-            self.machine.force_half_open(self._now())
-        else:
-            self.machine.force_close(self._now())
+        message = f"{self._label()} is {self.current_state.name}: {answer.reason}"
+        raise CircuitOpenError(message, local(self._clock.wall() + left), self._clock, self._now() + left)
 
     def _publish(self) -> None:
         """Shows each change in turn, so that a listener finds the state that it is told of."""
-        for change in self.machine.take_changes():
+        self._show()
+        changes = self.machine.changes
+        # One by one: a listener may move the breaker itself, and what it does then comes after this.
+        while changes:
+            change = changes.popleft()
             old, self._state = self._state, self._states[CircuitBreakerState[change.new.name]]
             level = logging.ERROR if change.new is State.OPEN else logging.INFO
-            log.log(level, "breaker %s: %s, %s", self.name, change.new.name, change.reason)
+            log.log(level, "%s: %s, %s", self._label(), change.new.name, change.reason)
+            if change.new is State.OPEN:
+                self._opened_at = utc(self._clock.wall() - (self._now() - change.at))
             self._show(always=True)
             self._tell("state_change", old, self._state)
 
@@ -324,52 +282,14 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         if not always and machine.failures_in_a_row == self._mirrored:
             return
         self._mirrored = machine.failures_in_a_row
-        opened_at = None
-        if machine.opened_at is not None:
-            wall = self._clock.wall() - (self._now() - machine.opened_at)
-            opened_at = datetime.fromtimestamp(wall, UTC).replace(tzinfo=None)
-        self._mirror.show(Shown(self.current_state, self._mirrored, opened_at))
+        self._mirror.show(Shown(self.current_state, self._mirrored, self._opened_at))
 
-    def _tell(self, what: str, *args: Any, **kwargs: Any) -> None:
+    def _tell(self, what: str, /, *args: Any, **kwargs: Any) -> None:
         for listener in self.listeners:
             try:
                 getattr(listener, what)(self, *args, **kwargs)
             except Exception:
-                log.exception("breaker %s: the listener %r raised in %s", self.name, listener, what)
+                log.exception("%s: the listener %r raised in %s", self._label(), listener, what)
 
-    def _local(self, seconds: float) -> datetime:
-        try:
-            return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).astimezone().replace(tzinfo=None)
-        except (OverflowError, ValueError):
-            return datetime.max  # noqa: DTZ901 - without a zone, as all of them
-
-
-def _delta(seconds: float) -> timedelta:
-    return timedelta.max if seconds == math.inf else timedelta(seconds=max(0.0, seconds))
-
-
-class _Driven:
-    """A state through which somebody calls goes the breaker's own way."""
-
-    _breaker: CircuitBreaker
-
-    def before_call(self, func: Any, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self._breaker.call(func, *args, **kwargs)
-
-    async def call_async(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await self._breaker.call_async(func, *args, **kwargs)
-
-
-class _Closed(_Driven, CircuitClosedState):  # type: ignore[misc]  # aiobreaker ships no types
-    pass
-
-
-class _HalfOpen(_Driven, CircuitHalfOpenState):  # type: ignore[misc]
-    pass
-
-
-class _Open(_Driven, CircuitOpenState):  # type: ignore[misc]
-    pass
+    def _label(self) -> str:
+        return f"circuit breaker {self.name}" if self.name else "circuit breaker"

@@ -135,7 +135,7 @@ class Breaker:
             self._move(Cause.WAITED, now, f"{Cause.WAITED.value}: {self.rules.open_for:g} s")
         if not self._has_permit(now):
             self._refused += 1
-            return Refusal(0.0, f"{len(self._probes)} probes are in flight")
+            return Refusal(0.0, f"{_counted(len(self._probes), 'probe')} in flight")
         permit = Permit(self, self.generation, now)
         self._probes[permit] = now + self.rules.lease
         return permit
@@ -237,7 +237,7 @@ class Breaker:
             return
         self._probed += 1
         if self._probed >= self.rules.success_threshold:
-            self._move(Cause.PROVED, now, f"{self._probed} probes succeeded")
+            self._move(Cause.PROVED, now, f"{_counted(self._probed, 'probe')} succeeded")
             self._forget()
 
     def _failed(self, permit: Permit, now: float) -> None:
@@ -249,7 +249,7 @@ class Breaker:
             self._window.record(now, failed=True, slow=now - permit.started >= self.rules.slow_call)
             self._judge(now)
         elif self.failures_in_a_row >= self.rules.failure_threshold:
-            self._move(Cause.TRIPPED, now, f"{self.failures_in_a_row} failures in a row")
+            self._move(Cause.TRIPPED, now, f"{_counted(self.failures_in_a_row, 'failure')} in a row")
 
     def _judge(self, now: float) -> None:
         """Opens it where a rate is over its threshold. Successes are judged too: one may complete the minimum."""
@@ -261,7 +261,7 @@ class Breaker:
             share = f"slow call rate {window.slow_rate:.1%}"
         else:
             return
-        self._move(Cause.TRIPPED, now, f"{share} of {window.calls} calls")
+        self._move(Cause.TRIPPED, now, f"{share} of {_counted(window.calls, 'call')}")
 
     def _move(self, cause: Cause, now: float, reason: str) -> None:
         old = self.state
@@ -285,6 +285,10 @@ class Breaker:
 def _exceeds(rate: float, threshold: float) -> bool:
     """Strictly greater, but that nothing is greater than all; the rate that is not known yet exceeds nothing."""
     return rate > threshold or rate == threshold == 1.0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _window(rules: BreakerRules) -> Window | None:
