@@ -30,6 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kit.resilience.retry import MAX_ATTEMPTS, parse_pushback
 
@@ -110,8 +111,7 @@ def delay_of(rules: HedgingRules, seen: float | None) -> float:
     return max(seen, _SHORTEST_QUANTILE_DELAY)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What the driver does next; see the module."""
 
     #: Ask for leave to send another attempt, now.
@@ -161,7 +161,6 @@ class Hedge:
         self.sent_attempts += 1
         self._running.append(self.sent_attempts)
         self._due = now + self._delay
-        self._floor = -math.inf
         self.stopped = self.stopped or self.sent_attempts >= self._rules.max_attempts
         return self.woken(now)
 
