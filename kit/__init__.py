@@ -15,7 +15,17 @@ from kit import discovery, errors, observe, policy
 from kit.call import Attempt, CallReport, Deadline, background, deadline, report, reports, timeout
 from kit.client import channel, client_interceptors
 from kit.discovery import data_dir
-from kit.policy import IdempotencyLevel, MethodPolicy, RetryPolicy
+from kit.policy import (
+    BalancePolicy,
+    BreakerPolicy,
+    HedgingPolicy,
+    IdempotencyLevel,
+    MethodPolicy,
+    OutlierPolicy,
+    RetryBudget,
+    RetryPolicy,
+    RetryThrottling,
+)
 from kit.server import Server, run, server_interceptors, unless_draining
 
 if TYPE_CHECKING:
@@ -23,11 +33,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BalancePolicy",
+    "BreakerPolicy",
     "CallReport",
     "Deadline",
+    "HedgingPolicy",
     "IdempotencyLevel",
     "MethodPolicy",
+    "OutlierPolicy",
+    "RetryBudget",
     "RetryPolicy",
+    "RetryThrottling",
     "Server",
     "background",
     "channel",

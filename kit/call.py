@@ -127,7 +127,7 @@ class Attempt:
     number: int
     #: The address that it was sent to; "" on a stock channel, where grpc chooses.
     endpoint: str
-    #: Seconds waited before it, after the one before had failed.
+    #: Seconds waited before it: after the one before had failed, or, for a hedge, had been sent.
     delay: float
     #: Seconds from the call's start to the attempt's.
     started_after: float
@@ -136,6 +136,8 @@ class Attempt:
     #: None while it is running.
     code: grpc.StatusCode | None
     details: str = ""
+    #: It was sent while earlier ones were still running. One that lost ends CANCELLED.
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@
     grpc.aio.AioRpcError
     |-- CallRefused                   never sent: refused here
     |   |-- DeadlineExpired           no time was left
-    |   `-- NoEndpoint                no address to send to, or none that is healthy
+    |   |-- NoEndpoint                no address to send to, or none that is healthy
+    |   `-- BreakerOpen               circuit breakers refuse; an aiobreaker.CircuitBreakerError as well
     `-- CallFailed                    sent, and failed there (or its time ran out on the way)
 
 Both kinds of client error carry the call's report as ``report``. Refused here and failed there differ in type, so that
@@ -21,10 +22,14 @@ a caller can tell "it certainly did not happen" from "it may have happened".
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
+import aiobreaker
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "BreakerOpen",
     "CallFailed",
     "CallRefused",
     "Cancelled",
@@ -281,6 +287,46 @@ class NoEndpoint(CallRefused):
 
     def __init__(self, details: str, *, report: CallReport | None = None) -> None:
         super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
+
+
+class _Breaker(aiobreaker.CircuitBreakerError):  # type: ignore[misc]  # aiobreaker ships no types
+    """Its constructor takes nothing, as that of any other base of a call's error."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+
+class BreakerOpen(CallRefused, _Breaker):
+    """The circuit breakers of all endpoints that the call could go to refuse it.
+
+    `retry_after` is in seconds from the refusal: when the first of them lets a probe through. It is 0 while probes are
+    under way and infinite where a breaker is held open. `reopen_time` is the same as aiobreaker has it: local time,
+    without a zone.
+    """
+
+    def __init__(
+        self,
+        details: str,
+        *,
+        endpoints: tuple[str, ...] = (),
+        retry_after: float = 0.0,
+        reopen_time: datetime = datetime.max,  # noqa: DTZ901 - without a zone, as aiobreaker has it
+        report: CallReport | None = None,
+    ) -> None:
+        super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
+        self.message = details
+        self.endpoints = endpoints
+        self.retry_after = retry_after
+        self.reopen_time = reopen_time
+
+    @property
+    def time_remaining(self) -> timedelta:
+        """How long after the refusal probes are let through."""
+        return timedelta.max if self.retry_after == math.inf else timedelta(seconds=self.retry_after)
+
+    async def sleep_until_open(self) -> None:
+        """Waits for `retry_after` seconds, counted from here."""
+        await asyncio.sleep(self.retry_after)
 
 
 class CallFailed(_CallError):

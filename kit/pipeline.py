@@ -16,6 +16,7 @@ running task: no `asyncio.timeout`, no `asyncio.current_task`.
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Method:
 class Attempted:
     """One attempt, as it is noted while it runs."""
 
-    __slots__ = ("code", "delay", "details", "ended", "endpoint", "number", "sent", "started", "timeout")
+    __slots__ = ("code", "delay", "details", "ended", "endpoint", "hedge", "number", "sent", "started", "timeout")
 
     def __init__(
         self, number: int, endpoint: str, delay: float, started: float, timeout: float, *, sent: bool = True
@@ -94,6 +95,8 @@ class Attempted:
         #: False where it provably never left.
         self.sent = sent
         self.number = number
+        #: It was sent while others were running.
+        self.hedge = False
         self.endpoint = endpoint
         self.delay = delay
         self.started = started
@@ -119,6 +122,10 @@ class Call:
     span = tracing.OFF
     #: Seconds waited before the attempt to come.
     delay = 0.0
+    #: Whether the attempt to come is sent beside others that run.
+    hedge = False
+    #: The attempt that runs, or ran last.
+    attempt: Attempted | None = None
     #: Where the attempt goes; what it is is the transport's affair.
     endpoint: Any = None
     #: The metadata of the attempt; None where it is the caller's, unchanged.
@@ -164,6 +171,12 @@ class Call:
         self.expires_at = expires_at()
         self.collectors = collect()
         self.attempts: list[Attempted] = []
+
+    def branch(self) -> Call:
+        """The same call for an attempt that runs beside others. What is noted of attempts is shared."""
+        branch = copy.copy(self)
+        branch.inner = branch.waiter = branch.endpoint = branch.sent_metadata = branch.attempt = None
+        return branch
 
     def when_ended(self, tell: Callable[[grpc.StatusCode, str], None]) -> None:
         """Adds what is to be done at the end of a stream, after what is there already."""

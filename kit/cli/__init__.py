@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-_COMMANDS = ("check", "explain", "gen", "health", "ports")
+_COMMANDS = ("check", "explain", "gen", "health", "ports", "simulate")
 
 
 class _Commands(click.Group):

@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from kit.call import CallReport
+from kit.callbacks import run_callback
 from kit.client.driven import Driven
 from kit.clock import Clock
 from kit.layers.report import as_call_error, report_of
@@ -34,7 +35,8 @@ class _Common(Driven):
     def done(self) -> bool:
         if not self._settled and not self._cancelled:
             self._watch()
-            return False
+            # Closing the channel cancels grpc's call, and whoever waits for ours has yet to see it.
+            return self.cancelled()
         return self._cancelled or self._ended()
 
     def cancelled(self) -> bool:
@@ -96,7 +98,7 @@ class _Common(Driven):
     def _run_callbacks(self) -> None:
         callbacks, self._callbacks = self._callbacks or (), None
         for callback in callbacks:
-            callback(self)
+            run_callback(callback, self, now=self._clock.now)
 
 
 class _OneAnswer(_Common):
@@ -118,7 +120,7 @@ class _OneAnswer(_Common):
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         if self._settled:
-            callback(self)
+            run_callback(callback, self, now=self._clock.now)
             return
         if self._callbacks is None:
             self._callbacks = []
@@ -167,7 +169,7 @@ class _ManyAnswers(_Common):
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         if self._settled and self._ended():
-            callback(self)
+            run_callback(callback, self, now=self._clock.now)
             return
         if self._callbacks is None:
             self._callbacks = []
@@ -195,7 +197,9 @@ class _ManyAnswers(_Common):
         self._style = style
 
     async def read(self) -> Any:
-        self._use("read")
+        # At its end a stream says so in both styles.
+        if self._style != "read" and not (self._settled and self._ended()):
+            self._use("read")
         return await self._next()
 
     async def _next(self) -> Any:

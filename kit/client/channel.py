@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import aiobreaker
 import grpc
 import grpc.aio
 
 from kit import layers
-from kit.client.endpoints import BalanceLayer, Endpoints, LocalEndpoints, static_addresses
+from kit.client import guards
+from kit.client.balance import BalanceLayer
+from kit.client.endpoints import Endpoints, LocalEndpoints, static_addresses
 from kit.client.stubs import StreamStreamStub, StreamUnaryStub, UnaryStreamStub, UnaryUnaryStub
 from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
@@ -37,16 +40,25 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def client_pipeline(clock: Clock, rng: random.Random, endpoints: Endpoints | None) -> Pipeline:
-    """The layers of a call, outermost first. Without endpoints (on a stock channel) nothing is picked."""
-    balance = [] if endpoints is None else [BalanceLayer(endpoints, clock)]
+def client_pipeline(
+    clock: Clock, rng: random.Random, endpoints: Endpoints | None, breakers: layers.Breakers | None = None
+) -> Pipeline:
+    """The layers of a call, outermost first. Without endpoints (on a stock channel) nothing is picked.
+
+    One pipeline is one target: it has one set of throttles and budgets, and of breakers, which may be given.
+    """
+    breakers = breakers if breakers is not None else layers.Breakers(clock)
+    allowances = layers.Allowances(clock)
+    balance = [] if endpoints is None else [BalanceLayer(endpoints, clock, rng.random, breakers)]
     return Pipeline(
         [
             layers.ReportLayer(clock),
             layers.TraceCallLayer(),
             layers.DeadlineLayer(clock),
-            layers.RetryLayer(clock, rng.random),
+            layers.RetryLayer(clock, rng.random, allowances),
+            layers.HedgeLayer(clock, allowances),
             *balance,
+            layers.BreakerLayer(breakers),
             layers.AttemptLayer(clock),
             layers.TraceAttemptLayer(),
         ]
@@ -65,14 +77,20 @@ class Channel(grpc.aio.Channel):
         options: Sequence[tuple[str, Any]] = (),
         compression: grpc.Compression | None = None,
         registry: Registry | None = None,
+        breaker_listeners: Sequence[Any] = (),
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
+        open_channel: Callable[[str], grpc.aio.Channel] | None = None,
     ) -> None:
+        guards.refuse_channel(target)
         self._overrides = overrides_from(policy)
+        self._home = guards.Home(target)
         self._clock = clock
         self._methods: dict[object, tuple[Method, Handler]] = {}
 
         def dial(address: str, *more: tuple[str, Any]) -> grpc.aio.Channel:
+            if open_channel is not None:  # simulations open sub-channels of their own
+                return open_channel(address)
             arguments = [*_OPTIONS, *more, *options]
             if credentials is None:
                 return grpc.aio.insecure_channel(address, arguments, compression)
@@ -88,8 +106,10 @@ class Channel(grpc.aio.Channel):
         else:
             addresses = static_addresses(target)
             self._endpoints = Endpoints(",".join(addresses), dial, addresses)
+        self._breakers = layers.Breakers(clock, breaker_listeners)
         # What spreads clients over time is no secret.
-        self._pipeline = client_pipeline(clock, rng or random.Random(), self._endpoints)  # noqa: S311
+        rng = rng or random.Random()  # noqa: S311
+        self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers)
 
     @property
     def target(self) -> str:
@@ -100,6 +120,11 @@ class Channel(grpc.aio.Channel):
     def pipeline(self) -> Pipeline:
         """The layers that calls go through."""
         return self._pipeline
+
+    @property
+    def breakers(self) -> Sequence[aiobreaker.CircuitBreaker]:
+        """The circuit breakers that calls have met so far, named by their endpoint."""
+        return self._breakers.all()
 
     def _method(self, shape: Shape, path: str, serialize: Any, deserialize: Any, registered: bool) -> tuple[Any, ...]:
         key = (shape, path, serialize, deserialize, registered)
@@ -114,7 +139,7 @@ class Channel(grpc.aio.Channel):
                 response_deserializer=deserialize,
                 registered=registered,
             )
-            known = self._methods[key] = (method, self._pipeline.handler(method, on_endpoint(method)))
+            known = self._methods[key] = (method, self._home.bound(self._pipeline.handler(method, on_endpoint(method))))
         return (*known, self._clock)
 
     def unary_unary(
@@ -170,7 +195,9 @@ class Channel(grpc.aio.Channel):
         return self._endpoints.state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when `get_state` gives another state."""
+        """Returns when `get_state` gives another state. Raises grpc.aio.UsageError when the channel is closed."""
+        if self.get_state() is grpc.ChannelConnectivity.SHUTDOWN:
+            raise grpc.aio.UsageError("Channel is closed.")
         await self._endpoints.state_changed(last_observed_state, self._clock)
 
     async def channel_ready(self) -> None:
@@ -203,12 +230,14 @@ def channel(
     options: Sequence[tuple[str, Any]] = (),
     compression: grpc.Compression | None = None,
     registry: Registry | None = None,
+    breaker_listeners: Sequence[Any] = (),
 ) -> Channel:
     """Opens a channel to "host:port", "h:1,h:2", a list, "dns:///host:port", or "local:///name" in the local registry.
 
     `policy` None takes what the descriptors say; otherwise it is a `MethodPolicy` for every method, a mapping from
     "/package.Service/Method", "/package.Service/*" or "*" to `MethodPolicy`, or the path of a TOML file. `credentials`,
-    `options` and `compression` are grpc.aio's. Nothing is connected yet when it returns.
+    `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's. Nothing is connected yet when it
+    returns.
 
     Raises ConfigurationError for what is no target and PolicyError for a policy that is wrong.
     """
@@ -219,4 +248,5 @@ def channel(
         options=options,
         compression=compression,
         registry=registry,
+        breaker_listeners=breaker_listeners,
     )

@@ -1,10 +1,10 @@
-"""Where calls go: the endpoints of a target, one sub-channel each, and the layer that picks one for every attempt."""
+"""Where calls go: the endpoints of a target, one sub-channel each."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -12,11 +12,10 @@ import grpc.aio
 
 from kit.clock import Clock
 from kit.discovery import Registry
-from kit.errors import CallRefused, ConfigurationError, NoEndpoint
-from kit.pipeline import Attempted, Call, Handler, Method, Outcome
-from kit.resilience.deadline import attempt_timeout
+from kit.errors import ConfigurationError
+from kit.pipeline import Method
 
-__all__ = ["BalanceLayer", "Endpoint", "Endpoints", "LocalEndpoints", "static_addresses"]
+__all__ = ["Endpoint", "Endpoints", "LocalEndpoints", "static_addresses"]
 
 #: Seconds between two looks into the local registry while every endpoint is connected.
 LOOK_INTERVAL = 0.1
@@ -26,8 +25,6 @@ APPEAR_TIMEOUT = 2.0
 APPEAR_INTERVAL = 0.05
 #: Seconds that calls in flight are given on an endpoint that is no longer listed.
 RETIRE_GRACE = 60.0
-#: Seconds that a connection may take, where the attempt itself is not bounded sooner.
-CONNECT_TIMEOUT = 5.0
 
 _BEST_FIRST = (
     grpc.ChannelConnectivity.READY,
@@ -108,34 +105,29 @@ async def _changed(endpoint: Endpoint) -> None:
 
 
 class Endpoints:
-    """A fixed list of endpoints, picked in turn."""
+    """A fixed list of endpoints. Where it changes, `all` is another list."""
 
     def __init__(self, target: str, dial: Callable[[str], grpc.aio.Channel], addresses: Sequence[str]) -> None:
         self.target = target
         self._dial = dial
         self._closed = False
-        self._turn = 0
+        #: Called with the address of an endpoint that is no longer one of the target's.
+        self.on_gone: list[Callable[[str], None]] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self.all: list[Endpoint] = [Endpoint(address, dial(address)) for address in addresses]
 
-    def pick(self, attempts: Sequence[Attempted]) -> Endpoint | None:
-        """The next endpoint; not one that these attempts failed at, where there is another. None when there is none."""
+    def look(self, *, again: bool = False) -> list[Endpoint]:
+        """The endpoints as of now; `again` when there is reason to think that they have changed."""
         if self._closed:
             raise grpc.aio.UsageError("Channel is closed.")
-        known = self.all
-        if len(known) == 1:
-            return known[0]
-        failed = {tried.endpoint for tried in attempts}
-        for _ in known:
-            self._turn = (self._turn + 1) % len(known)
-            if known[self._turn].address not in failed:
-                return known[self._turn]
-        last = attempts[-1].endpoint if attempts else ""
-        return next((endpoint for endpoint in known if endpoint.address != last), None)
+        return self.all
 
-    async def appear(self, call: Call, clock: Clock) -> Endpoint | None:
+    def still_there(self, endpoint: Endpoint) -> bool:
+        """Asked before an attempt goes to it: whether it is still one of the target's."""
+        return True
+
+    async def appear(self, expires_at: float, clock: Clock) -> None:
         """Waits for an endpoint where there is none; a fixed list does not change."""
-        return None
 
     def missing(self) -> str:
         """Who was looked for, in words."""
@@ -181,25 +173,23 @@ class LocalEndpoints(Endpoints):
         self._looked_at = -LOOK_INTERVAL
         self.refresh()
 
-    def pick(self, attempts: Sequence[Attempted]) -> Endpoint | None:
-        if self._now() - self._looked_at >= LOOK_INTERVAL or attempts:
+    def look(self, *, again: bool = False) -> list[Endpoint]:
+        if again or self._now() - self._looked_at >= LOOK_INTERVAL:
             self.refresh()
-        found = super().pick(attempts)
-        if found is not None and not found.is_ready():
-            # It may just have gone, and another one come: ask before the call is lost on it.
-            self.refresh()
-            if found not in self.all:
-                found = super().pick(attempts)
-        return found
+        return super().look()
 
-    async def appear(self, call: Call, clock: Clock) -> Endpoint | None:
-        until = min(call.expires_at, clock.now() + APPEAR_TIMEOUT)
-        while (left := until - clock.now()) > 0:
+    def still_there(self, endpoint: Endpoint) -> bool:
+        if endpoint.is_ready():
+            return True
+        # It may just have gone, and another one come: ask before the call is lost on it.
+        self.refresh()
+        return endpoint in self.all
+
+    async def appear(self, expires_at: float, clock: Clock) -> None:
+        until = min(expires_at, clock.now() + APPEAR_TIMEOUT)
+        while not self.all and (left := until - clock.now()) > 0:
             await clock.sleep(min(APPEAR_INTERVAL, left))
             self.refresh()
-            if self.all:
-                return super().pick(call.attempts)
-        return None
 
     def missing(self) -> str:
         return f"no instance of {self._name!r} is registered on this machine"
@@ -219,52 +209,6 @@ class LocalEndpoints(Endpoints):
         for gone in (endpoint for address, endpoint in known.items() if address not in addresses):
             task = asyncio.get_running_loop().create_task(gone.channel.close(RETIRE_GRACE))
             self._retiring.add(task)
+            for tell in self.on_gone:
+                tell(gone.address)
             task.add_done_callback(self._retiring.discard)
-
-
-class BalanceLayer:
-    """Picks the endpoint of every attempt.
-
-    Where only attempts that never left may be made again, nothing is sent until there is a connection: what fails
-    before that has provably not reached a server.
-    """
-
-    name = "balance"
-
-    def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
-        self._endpoints = endpoints
-        self._clock = clock
-
-    def wrap(self, method: Method, inner: Handler) -> Handler:
-        endpoints, clock = self._endpoints, self._clock
-        connects_first = method.may_retry and not method.may_replay
-
-        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
-            endpoint = endpoints.pick(call.attempts)
-            if endpoint is None or (connects_first and not call.wait_for_ready and not endpoint.is_ready()):
-                return unready(call, endpoint)
-            call.endpoint = endpoint
-            return inner(call)
-
-        async def unready(call: Call, endpoint: Endpoint | None) -> Outcome:
-            since = clock.now()
-            if endpoint is None:
-                endpoint = await endpoints.appear(call, clock)
-                if endpoint is None:
-                    waited = clock.now() - since
-                    return Outcome(error=NoEndpoint(f"{endpoints.missing()}; waited {waited:.1f} s"))
-            if connects_first and not call.wait_for_ready:
-                started = clock.now()
-                allowed = min(CONNECT_TIMEOUT, attempt_timeout(started, call.expires_at, method.policy.per_try_timeout))
-                if not await endpoint.connected(allowed):
-                    details = f"no connection to {endpoint.address}; nothing was sent"
-                    tried = Attempted(
-                        len(call.attempts) + 1, endpoint.address, call.delay, started, allowed, sent=False
-                    )
-                    tried.settle(grpc.StatusCode.UNAVAILABLE, details, clock.now())
-                    call.attempts.append(tried)
-                    return Outcome(error=CallRefused(grpc.StatusCode.UNAVAILABLE, details), unsent=True)
-            call.endpoint = endpoint
-            return await inner(call)
-
-        return handle

@@ -7,15 +7,18 @@ for each shape of RPC. Each gives back a call of ours, which grpc.aio's own wrap
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from kit.client import guards
 from kit.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from kit.client.channel import client_pipeline
 from kit.client.transport import over_continuation
 from kit.clock import SYSTEM, Clock
+from kit.layers import Breakers
 from kit.pipeline import Call, Handler, Method, Pipeline, Shape
 from kit.policy import Overrides, PolicySource, overrides_from, policy_for
 
@@ -52,28 +55,36 @@ class _Adapter:
         return call, handler, self._clock
 
 
+@guards.asynchronous_only
 class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
 
 
+@guards.asynchronous_only
 class _UnaryStream(_Adapter, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return UnaryStreamCall(*self._call(continuation, client_call_details, request))
 
 
+@guards.asynchronous_only
 class _StreamUnary(_Adapter, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
         return StreamUnaryCall(*self._call(continuation, client_call_details, request_iterator))
 
 
+@guards.asynchronous_only
 class _StreamStream(_Adapter, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
         return StreamStreamCall(*self._call(continuation, client_call_details, request_iterator))
 
 
 def client_interceptors(
-    *, policy: PolicySource = None, clock: Clock = SYSTEM, rng: random.Random | None = None
+    *,
+    policy: PolicySource = None,
+    breaker_listeners: Sequence[Any] = (),
+    clock: Clock = SYSTEM,
+    rng: random.Random | None = None,
 ) -> list[grpc.aio.ClientInterceptor]:
     """Interceptors for `grpc.aio.insecure_channel(..., interceptors=...)`; put them first.
 
@@ -82,7 +93,8 @@ def client_interceptors(
     """
     overrides = overrides_from(policy)
     # What spreads clients over time is no secret.
-    pipeline = client_pipeline(clock, rng or random.Random(), None)  # noqa: S311
+    rng = rng or random.Random()  # noqa: S311
+    pipeline = client_pipeline(clock, rng, None, Breakers(clock, breaker_listeners))
     return [
         _UnaryUnary(Shape.UNARY_UNARY, pipeline, overrides, clock),
         _UnaryStream(Shape.UNARY_STREAM, pipeline, overrides, clock),

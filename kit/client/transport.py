@@ -18,6 +18,35 @@ from kit.pipeline import Call, Handler, Method, Outcome, Shape
 
 __all__ = ["on_endpoint", "over_continuation"]
 
+#: How the core's error begins when a write was under way as the call ended. Its other errors end no call.
+_CUT_SHORT = 'Failed "execute_batch"'
+
+
+class _KeepsStatus:
+    """Stands before the core's call, for grpc.aio's write.
+
+    A write that the end of the call cuts short sets INTERNAL there, if it comes before the status that the server sent.
+    Here it does not, and raises that status when it is there.
+    """
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def set_internal_error(self, error: str) -> None:
+        if not error.startswith(_CUT_SHORT):
+            self._core.set_internal_error(error)
+
+
+def _keep_status(inner: Any) -> None:
+    core = getattr(inner, "_cython_call", None)
+    if core is not None:
+        inner._cython_call = _KeepsStatus(core)
+
 
 def on_endpoint(method: Method) -> Handler:
     """Sends to `Call.endpoint`."""
@@ -38,6 +67,8 @@ def on_endpoint(method: Method) -> Handler:
         if call.compression is not None:
             options["compression"] = call.compression
         inner = stub(call.request, **options) if not streams or call.request is not None else stub(**options)
+        if streams:
+            _keep_status(inner)
         call.sent(inner)
         return inner
 
@@ -59,6 +90,8 @@ def over_continuation(method: Method) -> Handler:
             call.wait_for_ready,
         )
         inner = await call.send(details, call.request)
+        if method.shape.streams_requests:
+            _keep_status(inner)
         call.sent(inner)
         return inner
 

@@ -1,20 +1,27 @@
 """The layers of a call on the client side, each a thin driver of something that decides elsewhere.
 
-    report > trace call > deadline > retry > balance > attempt > trace attempt > transport
+    report > trace call > deadline > (retry | hedge) > balance > breaker > attempt > trace attempt > transport
 
 `balance` and the transport live in `kit.client`, because they know endpoints. What is decided by figures is in
 `kit.resilience`.
 """
 
+from kit.layers.allowance import Allowances
 from kit.layers.attempt import AttemptLayer, TraceAttemptLayer
+from kit.layers.breaker import BreakerLayer, Breakers
 from kit.layers.deadline import DeadlineLayer
+from kit.layers.hedge import HedgeLayer
 from kit.layers.report import ReportLayer
 from kit.layers.retry import RetryLayer
 from kit.layers.trace import TraceCallLayer
 
 __all__ = [
+    "Allowances",
     "AttemptLayer",
+    "BreakerLayer",
+    "Breakers",
     "DeadlineLayer",
+    "HedgeLayer",
     "ReportLayer",
     "RetryLayer",
     "TraceAttemptLayer",

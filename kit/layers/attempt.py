@@ -37,7 +37,8 @@ class AttemptLayer:
     def wrap(self, method: Method, inner: Handler) -> Handler:
         now = self._clock.now
         per_try = method.policy.per_try_timeout
-        most = method.policy.retry.max_attempts
+        hedging = method.policy.hedging
+        most = method.policy.retry.max_attempts if hedging is None else hedging.max_attempts
 
         def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
             started = now()
@@ -45,6 +46,8 @@ class AttemptLayer:
             endpoint = call.endpoint.address if call.endpoint is not None else ""
             allowed = attempt_timeout(started, call.expires_at, per_try)
             tried = Attempted(before + 1, endpoint, call.delay, started, allowed)
+            tried.hedge = call.hedge
+            call.attempt = tried
             call.attempts.append(tried)
             if before:
                 call.sent_metadata = list(call.metadata or ())

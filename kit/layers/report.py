@@ -7,19 +7,23 @@ attached. A report is put together only where a call failed or somebody collects
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import grpc
 import grpc.aio
 
 from kit.call import Attempt, CallReport
 from kit.clock import Clock
-from kit.errors import CallFailed, CallRefused
+from kit.errors import BreakerOpen, CallFailed, CallRefused
 from kit.pipeline import CANCELLED, Call, Handler, Method, Outcome
 from kit.resilience.retry import StopReason
 
 __all__ = ["ReportLayer", "as_call_error", "report_of"]
 
 _OK = grpc.StatusCode.OK
+
+log = logging.getLogger("kit.client")
+_REFUSED = StopReason.BREAKER_OPEN
 
 
 def report_of(call: Call, now: float) -> CallReport:
@@ -33,6 +37,7 @@ def report_of(call: Call, now: float) -> CallReport:
             duration=(tried.ended if tried.code is not None else now) - tried.started,
             code=tried.code,
             details=tried.details,
+            hedge=tried.hedge,
         )
         for tried in call.attempts
     )
@@ -95,8 +100,12 @@ class ReportLayer:
                 raise
             error = outcome.error
             if error is not None:
-                settle(call, error.code(), error.details() or "", StopReason.OFF)
-                outcome.error = as_call_error(error, report_of(call, call.ended))
+                refused = isinstance(error, BreakerOpen)
+                settle(call, error.code(), error.details() or "", _REFUSED if refused else StopReason.OFF)
+                report = report_of(call, call.ended)
+                outcome.error = as_call_error(error, report)
+                if log.isEnabledFor(logging.INFO):
+                    _log(report)
             elif method.shape.streams_responses:
                 call.when_ended(lambda code, details: settle(call, code, details, _reason(code)))
             else:
@@ -104,6 +113,19 @@ class ReportLayer:
             return outcome
 
         return handle
+
+
+def _log(report: CallReport) -> None:
+    """One line for a call that failed; the fields are there for a formatter that writes them out."""
+    fields = {
+        "rpc_method": report.method,
+        "rpc_code": report.code.name if report.code is not None else "",
+        "rpc_attempts": len(report.attempts),
+        "rpc_endpoints": [attempt.endpoint for attempt in report.attempts],
+        "rpc_stop_reason": report.stop_reason,
+        "rpc_seconds": round(report.duration, 6),
+    }
+    log.info("%s", report, extra=fields)
 
 
 def _reason(code: grpc.StatusCode) -> StopReason:

@@ -9,11 +9,12 @@ import grpc
 import grpc.aio
 
 from kit.clock import Clock
-from kit.errors import CallRefused
+from kit.errors import BreakerOpen, CallRefused
+from kit.layers.allowance import Allowances
 from kit.pipeline import Call, Handler, Method, Outcome
 from kit.resilience.retry import Retry, StopReason
 
-__all__ = ["PUSHBACK_KEY", "RetryLayer"]
+__all__ = ["PUSHBACK_KEY", "RetryLayer", "own_time_was_up", "pushback_of"]
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 #: An attempt that ended this close (seconds) to its own time's end was ended by it, and not by the server.
@@ -27,8 +28,9 @@ class RetryLayer:
 
     name = "retry"
 
-    def __init__(self, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock, random: Callable[[], float], allowances: Allowances | None = None) -> None:
         self._clock = clock
+        self._allowances = allowances if allowances is not None else Allowances(clock)
         self._random = random
 
     def wrap(self, method: Method, inner: Handler) -> Handler:
@@ -43,32 +45,47 @@ class RetryLayer:
                 replay_safe=False,
             )
         clock, random = self._clock, self._random
+        allowance = self._allowances.of(method)
 
         async def handle(call: Call) -> Outcome:
+            if allowance is not None:
+                allowance.began()
             outcome = await inner(call)
             if outcome.error is None:
+                if allowance is not None:
+                    succeeded(call)
                 return outcome
             retry = Retry(rules)
+            failed: Outcome | None = None
             while True:
                 error = outcome.error
+                if isinstance(error, CallRefused) and not outcome.unsent:
+                    call.stop = StopReason.BREAKER_OPEN if isinstance(error, BreakerOpen) else StopReason.NO_ENDPOINT
+                    # Of a call that was sent before, it cannot be said that it did not happen.
+                    return outcome if failed is None else failed
                 now = clock.now()
                 if call.attempts:
                     call.attempts[-1].settle(error.code(), error.details() or "", now)
-                if isinstance(error, CallRefused) and not outcome.unsent:
-                    call.stop = StopReason.NO_ENDPOINT
-                    return outcome
+                if not outcome.unsent:
+                    failed = outcome
                 remaining = call.expires_at - now
+                pushback = pushback_of(error)
                 decision = retry.failed(
                     error.code().value[0],
                     u=random(),
                     remaining=remaining if remaining > _SLACK else 0.0,
                     committed=bool(error.initial_metadata()),
                     unsent=outcome.unsent,
-                    timed_out=_own_time_was_up(call, error, now),
-                    pushback=_pushback(error),
+                    timed_out=own_time_was_up(call, error, now),
+                    pushback=pushback,
                 )
-                if decision.delay is None:
-                    call.stop = decision.stop
+                stop = decision.stop
+                if allowance is not None:
+                    allowance.ended(error.code().value[0], rules.retryable, pushback=pushback, unsent=outcome.unsent)
+                    if stop is None and not outcome.unsent:
+                        stop = allowance.refusal()
+                if decision.delay is None or stop is not None:
+                    call.stop = stop
                     return outcome
                 log.debug(
                     "%s: attempt %d/%d failed with %s, the next in %.0f ms",
@@ -82,20 +99,30 @@ class RetryLayer:
                 call.delay = decision.delay
                 outcome = await inner(call)
                 if outcome.error is None:
+                    if allowance is not None:
+                        succeeded(call)
                     return outcome
+
+        def succeeded(call: Call) -> None:
+            assert allowance is not None
+            if method.shape.streams_responses:
+                call.when_ended(lambda code, _details: allowance.ended(code.value[0], rules.retryable))
+            else:
+                allowance.ended(0, ())
 
         return handle
 
 
-def _own_time_was_up(call: Call, error: grpc.aio.AioRpcError, now: float) -> bool:
+def own_time_was_up(call: Call, error: grpc.aio.AioRpcError, now: float) -> bool:
     """Whether the attempt ended because of the per-try timeout, while the call as a whole has time left."""
     if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED or not call.attempts:
         return False
-    tried = call.attempts[-1]
+    tried = call.attempt if call.attempt is not None else call.attempts[-1]
     return now - tried.started >= tried.timeout - _SLACK and now < call.expires_at - _SLACK
 
 
-def _pushback(error: grpc.aio.AioRpcError) -> str | bytes | None:
+def pushback_of(error: grpc.aio.AioRpcError) -> str | bytes | None:
+    """What the server's trailing metadata say about when to come again; None where they do not."""
     for key, value in error.trailing_metadata() or ():
         if key == PUSHBACK_KEY:
             return value

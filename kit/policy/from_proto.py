@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from kit.errors import PolicyError
-from kit.policy.leaves import ENFORCED, Leaves
+from kit.policy.leaves import ENFORCED, GROUPS, Leaves
 from kit.policy.model import DownstreamCall, IdempotencyLevel, Preset
 from kit.resilience.backoff import Jitter
+from kit.resilience.balance import BalanceKind
+from kit.resilience.breaker_rules import BreakerKind
 from kitapi.v1 import policy_pb2
 
 __all__ = ["find_method", "idempotency_level", "method_leaves", "service_leaves"]
 
-_GROUPS = frozenset(name.partition(".")[0] for name in ENFORCED)
+#: Enumerations by the leaf that has them; their values are those of the .proto.
+_ENUMS = {"preset": Preset, "retry.jitter": Jitter, "breaker.kind": BreakerKind, "balance.kind": BalanceKind}
 
 
 def find_method(method: str, pool: descriptor_pool.DescriptorPool | None = None) -> MethodDescriptor | None:
@@ -65,11 +68,11 @@ def _leaves(policy: Message, method: str, prefix: str = "") -> Leaves:
         elif isinstance(value, Duration):
             found[_enforced(name, method)] = value.ToNanoseconds() / 1e9
         elif isinstance(value, Message):
-            if name not in _GROUPS:
+            if name not in GROUPS:
                 raise PolicyError(method, name, "no layer enforces this; remove it")
             found |= _leaves(value, method, f"{name}.")
         else:
-            leaf = _value(field, value, method, _enforced(name, method))
+            leaf = _value(value, method, _enforced(name, method))
             if leaf is not None:
                 found[name] = leaf
     return found
@@ -81,17 +84,15 @@ def _enforced(name: str, method: str) -> str:
     return name
 
 
-def _value(field: FieldDescriptor, value: Any, method: str, name: str) -> Any:
+def _value(value: Any, method: str, name: str) -> Any:
     """A scalar leaf as the model has it; None for an enum's "unspecified", which sets nothing."""
-    if name == "retry.retryable_status_codes":
+    if name.endswith("_status_codes"):
         codes = frozenset(int(code) for code in value)
         if 0 in codes:
             raise PolicyError(method, name, "OK is not a failure")
         return codes
-    if field.name == "preset":
-        return Preset(value) if value else None
-    if field.name == "jitter":
-        return Jitter(value) if value else None
+    if name in _ENUMS:
+        return _ENUMS[name](value) if value else None
     return value
 
 

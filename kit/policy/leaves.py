@@ -6,34 +6,41 @@ something enforces exist; naming any other is an error wherever it is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias
 
 from kit.errors import PolicyError
 from kit.policy.model import MethodPolicy, RatePolicy
+from kit.resilience.balance import BalancePolicy
+from kit.resilience.breaker_rules import BreakerPolicy
+from kit.resilience.budget import RetryBudget
+from kit.resilience.hedging import HedgingPolicy
+from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import MAX_ATTEMPTS, RetryPolicy
+from kit.resilience.throttle import RetryThrottling
 
-__all__ = ["ENFORCED", "Leaves", "check", "merge", "split"]
+__all__ = ["ENFORCED", "GROUPS", "Leaves", "check", "merge", "refused", "split"]
 
 Leaves: TypeAlias = dict[str, Any]
 
+#: The fields of a policy that are messages of their own. What one has no field for, no layer enforces.
+GROUPS: Mapping[str, type] = {
+    "retry": RetryPolicy,
+    "hedging": HedgingPolicy,
+    "retry_throttling": RetryThrottling,
+    "retry_budget": RetryBudget,
+    "breaker": BreakerPolicy,
+    "outlier": OutlierPolicy,
+    "balance": BalancePolicy,
+    "rate": RatePolicy,
+}
+
 #: The leaves that a layer, the gateway (rate.cost) or `kit check` (downstream) works by.
 ENFORCED = frozenset(
-    {
-        "preset",
-        "timeout",
-        "per_try_timeout",
-        "retry.max_attempts",
-        "retry.initial_backoff",
-        "retry.max_backoff",
-        "retry.backoff_multiplier",
-        "retry.retryable_status_codes",
-        "retry.jitter",
-        "rate.cost",
-        "downstream",
-        "idempotency_level",
-    }
+    {"preset", "timeout", "per_try_timeout", "downstream", "idempotency_level"}
+    | {f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)}
 )
 
 
@@ -55,11 +62,12 @@ def split(policy: MethodPolicy) -> Leaves:
 def merge(leaves: Mapping[str, Any]) -> MethodPolicy:
     """The policy that has these leaves."""
     plain = {name: value for name, value in leaves.items() if "." not in name}
+    return MethodPolicy(**plain, **{group: kind(**_below(group, leaves)) for group, kind in GROUPS.items()})
 
-    def below(prefix: str) -> dict[str, Any]:
-        return {name.removeprefix(prefix): value for name, value in leaves.items() if name.startswith(prefix)}
 
-    return MethodPolicy(**plain, retry=RetryPolicy(**below("retry.")), rate=RatePolicy(**below("rate.")))
+def _below(group: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    prefix = f"{group}."
+    return {name.removeprefix(prefix): value for name, value in leaves.items() if name.startswith(prefix)}
 
 
 def check(method: str, leaves: Mapping[str, Any]) -> None:
@@ -77,6 +85,19 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
             raise PolicyError(method, name, f"must be 1 to {MAX_ATTEMPTS}, the first attempt included, not {value}")
         if name == "rate.cost" and value < 0:
             raise PolicyError(method, name, f"must be 0 or more, not {value}")
+    for group, kind in GROUPS.items():
+        with refused(method, group):
+            kind(**_below(group, leaves))
     initial, cap = leaves.get("retry.initial_backoff"), leaves.get("retry.max_backoff")
     if initial is not None and cap is not None and initial > cap:
         raise PolicyError(method, "retry.initial_backoff", f"{initial} s is more than max_backoff, {cap} s")
+
+
+@contextmanager
+def refused(method: str, group: str) -> Iterator[None]:
+    """Turns what a machine's options refuse, a ValueError that begins with the field, into a PolicyError."""
+    try:
+        yield
+    except ValueError as error:
+        field, _, reason = str(error).partition(" ")
+        raise PolicyError(method, f"{group}.{field.rstrip(':')}", reason) from error

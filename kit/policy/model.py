@@ -8,7 +8,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from kit.resilience.balance import BalancePolicy
+from kit.resilience.breaker_rules import BreakerPolicy
+from kit.resilience.budget import RetryBudget
+from kit.resilience.hedging import HedgingPolicy
+from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import RetryPolicy
+from kit.resilience.throttle import RetryThrottling
 
 __all__ = ["DownstreamCall", "IdempotencyLevel", "MethodPolicy", "Preset", "RatePolicy"]
 
@@ -63,6 +69,12 @@ class MethodPolicy:
     #: Time that a single attempt may take.
     per_try_timeout: float | None = None
     retry: RetryPolicy | None = None
+    hedging: HedgingPolicy | None = None
+    retry_throttling: RetryThrottling | None = None
+    retry_budget: RetryBudget | None = None
+    breaker: BreakerPolicy | None = None
+    outlier: OutlierPolicy | None = None
+    balance: BalancePolicy | None = None
     rate: RatePolicy | None = None
     downstream: tuple[DownstreamCall, ...] | None = None
     idempotency_level: IdempotencyLevel | None = None

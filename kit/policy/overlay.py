@@ -29,13 +29,50 @@ from kit.errors import PolicyError
 from kit.policy.leaves import ENFORCED, Leaves, check
 from kit.policy.model import DownstreamCall, IdempotencyLevel, Preset
 from kit.resilience.backoff import Jitter
+from kit.resilience.balance import BalanceKind
+from kit.resilience.breaker_rules import BreakerKind
 
 __all__ = ["is_key", "load"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _KEY = re.compile(r"\*|/[\w.]+/(?:\*|\w+)")
-_ENUMS = {"preset": Preset, "retry.jitter": Jitter, "idempotency_level": IdempotencyLevel}
+_ENUMS = {
+    "preset": Preset,
+    "retry.jitter": Jitter,
+    "breaker.kind": BreakerKind,
+    "balance.kind": BalanceKind,
+    "idempotency_level": IdempotencyLevel,
+}
+#: The last part of leaves that are times, and of those that need not be whole numbers.
+_TIMES = frozenset(
+    {
+        "timeout",
+        "per_try_timeout",
+        "initial_backoff",
+        "max_backoff",
+        "hedging_delay",
+        "window",
+        "open_for",
+        "slow_call",
+        "lease",
+        "interval",
+        "base_ejection_time",
+        "slow_start",
+    }
+)
+_FRACTIONS = frozenset(
+    {
+        "backoff_multiplier",
+        "delay_quantile",
+        "max_tokens",
+        "token_ratio",
+        "ratio",
+        "min_per_second",
+        "failure_rate",
+        "slow_call_rate",
+    }
+)
 
 
 def is_key(key: str) -> bool:
@@ -89,13 +126,14 @@ def _value(key: str, name: str, value: Any) -> Any:
             return tuple(DownstreamCall(**call) for call in value)
         except TypeError as error:
             raise PolicyError(key, name, "a list of { method, times, parallel }") from error
-    if name == "retry.retryable_status_codes":
+    if name.endswith("_status_codes"):
         if not isinstance(value, list):
             raise PolicyError(key, name, "a list of names of status codes")
         return frozenset(_code(key, name, code) for code in value)
-    if name.endswith(("timeout", "backoff")):
+    last = name.rpartition(".")[2]
+    if last in _TIMES:
         return _seconds(key, name, value)
-    wanted: type | tuple[type, ...] = (int, float) if name == "retry.backoff_multiplier" else int
+    wanted: type | tuple[type, ...] = (int, float) if last in _FRACTIONS else int
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise PolicyError(key, name, f"must be a number, not {value!r}")
     return value

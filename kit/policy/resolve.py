@@ -13,18 +13,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from kit.errors import PolicyError
 from kit.policy import from_proto, overlay
-from kit.policy.leaves import Leaves, check, merge, split
+from kit.policy.leaves import Leaves, check, merge, refused, split
 from kit.policy.model import IdempotencyLevel, MethodPolicy, Preset
 from kit.policy.presets import DEFAULTS, PRESETS
 from kit.resilience.backoff import Backoff, Jitter, nth_delay
+from kit.resilience.balance import BalancePolicy, BalanceRules
+from kit.resilience.breaker_rules import BreakerKind, BreakerRules
+from kit.resilience.budget import BudgetRules
+from kit.resilience.hedging import HedgingRules
+from kit.resilience.outlier import OutlierRules
 from kit.resilience.retry import RetryRules
+from kit.resilience.throttle import ThrottleRules
 
 __all__ = ["Overrides", "PolicySource", "Resolved", "overrides_from", "policy_for", "worst_case_seconds"]
 
@@ -40,11 +46,20 @@ class Overrides:
 
 
 _ATTEMPTS = "retry.max_attempts"
+_HEDGES = "hedging.max_attempts"
+#: Why a policy that hedges a stream is refused.
+STREAMS_ARE_NOT_HEDGED = "a call that streams is not hedged: its requests and answers would be sent twice"
+_USUAL_BALANCE = BalanceRules()
+_P = TypeVar("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The effective policy of one method. No leaf of `policy` is unset but, where there is none, the preset."""
+    """The effective policy of one method.
+
+    What has a default is set in `policy`; a breaker, a throttle or a budget that nobody declares is not there at all.
+    """
 
     #: "/package.Service/Method"
     method: str
@@ -57,6 +72,13 @@ class Resolved:
     retry: RetryRules
     #: Whether the process knows the method's descriptor.
     known: bool
+    #: None where calls are not hedged.
+    hedging: HedgingRules | None = None
+    breaker: BreakerRules | None = None
+    throttle: ThrottleRules | None = None
+    budget: BudgetRules | None = None
+    outlier: OutlierRules | None = None
+    balance: BalanceRules = _USUAL_BALANCE
 
     @property
     def narrowed(self) -> bool:
@@ -124,35 +146,80 @@ def _preset(name: str) -> Preset:
 def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool) -> Resolved:
     leaves: Leaves = {}
     origins: dict[str, str] = {}
-    by_name = False
+    by_name: dict[str, bool] = {}
     for origin, found, names_method in sources:
         check(method, found)
         for name, value in found.items():
             leaves[name], origins[name] = value, origin
-            if name == _ATTEMPTS:
-                by_name = names_method
+            by_name[name] = names_method
     preset = leaves.get("preset")
     usual = [] if preset is None else [(f"preset {preset.name}", PRESETS[preset])]
     for origin, defaults in (*usual, ("kit default", DEFAULTS)):
         for name in defaults.keys() - leaves.keys():
             leaves[name], origins[name] = defaults[name], origin
     safe = leaves["idempotency_level"] is not IdempotencyLevel.UNKNOWN
-    if by_name and not safe and leaves[_ATTEMPTS] > 1:
-        hint = "declare idempotency_level in the .proto" if known else "say MethodPolicy(idempotency_level=...)"
-        raise PolicyError(
-            method, _ATTEMPTS, f"the method is not declared safe to execute twice; {hint}, or set max_attempts to 1"
-        )
+    for name in (_ATTEMPTS, _HEDGES):
+        if by_name.get(name) and not safe and leaves[name] > 1:
+            hint = "declare idempotency_level in the .proto" if known else "say MethodPolicy(idempotency_level=...)"
+            raise PolicyError(
+                method, name, f"the method is not declared safe to execute twice; {hint}, or set max_attempts to 1"
+            )
     policy = merge(leaves)
     assert policy.retry is not None
+    retry = RetryRules.of(policy.retry, replay_safe=safe)
+    hedging = _hedging(method, policy, by_name=by_name.get(_HEDGES, False)) if safe else None
+    if hedging is not None and retry.max_attempts > 1:
+        raise PolicyError(method, _HEDGES, f"never together with retries; set {_ATTEMPTS} to 1, or this")
+    attempts = max(retry.max_attempts, hedging.max_attempts if hedging is not None else 1)
     return Resolved(
         method=method,
         policy=policy,
         origins=origins,
         timeout=leaves["timeout"],
         per_try_timeout=leaves["per_try_timeout"],
-        retry=RetryRules.of(policy.retry, replay_safe=safe),
+        retry=retry,
         known=known,
+        hedging=hedging,
+        breaker=_breaker(method, policy, attempts),
+        throttle=_given(leaves, "retry_throttling", policy.retry_throttling, ThrottleRules.of),
+        budget=_given(leaves, "retry_budget", policy.retry_budget, BudgetRules.of),
+        outlier=_given(leaves, "outlier", policy.outlier, OutlierRules.of),
+        balance=BalanceRules.of(policy.balance if policy.balance is not None else BalancePolicy()),
     )
+
+
+def _given(leaves: Leaves, group: str, policy: _P | None, rules: Callable[[_P], _R]) -> _R | None:
+    """The rules of what somebody has declared; None for what nobody has."""
+    declared = policy is not None and any(name.startswith(f"{group}.") for name in leaves)
+    return rules(policy) if declared and policy is not None else None
+
+
+def _hedging(method: str, policy: MethodPolicy, *, by_name: bool) -> HedgingRules | None:
+    if policy.hedging is None:
+        return None
+    rules = HedgingRules.of(policy.hedging)
+    descriptor = from_proto.find_method(method)
+    if rules.max_attempts == 1:
+        return None
+    if descriptor is not None and (descriptor.client_streaming or descriptor.server_streaming):
+        if by_name:
+            raise PolicyError(method, _HEDGES, STREAMS_ARE_NOT_HEDGED)
+        return None
+    return rules
+
+
+def _breaker(method: str, policy: MethodPolicy, attempts: int) -> BreakerRules | None:
+    with refused(method, "breaker"):
+        rules = BreakerRules.of(policy.breaker) if policy.breaker is not None else None
+    if rules is not None and rules.fewest_failures < attempts:
+        consecutive = rules.kind is BreakerKind.CONSECUTIVE
+        raise PolicyError(
+            method,
+            "breaker.failure_threshold" if consecutive else "breaker.minimum_calls",
+            f"the breaker may open after {rules.fewest_failures} failures, which is sooner than one call's "
+            f"{attempts} attempts end; raise it to at least {attempts} or lower max_attempts",
+        )
+    return rules
 
 
 def worst_case_seconds(resolved: Resolved) -> float:
@@ -160,7 +227,10 @@ def worst_case_seconds(resolved: Resolved) -> float:
 
     Jitter is left out; the call's own timeout bounds it. Infinite where neither a timeout nor a per-try timeout is set.
     """
-    rules = resolved.retry
+    rules, hedging = resolved.retry, resolved.hedging
+    if hedging is not None:
+        # Where a failure sends the next attempt, they may also run one after the other.
+        return min(resolved.timeout, hedging.max_attempts * resolved.per_try_timeout)
     steady = Backoff(
         initial=rules.backoff.initial,
         multiplier=rules.backoff.multiplier,

@@ -45,8 +45,11 @@ class StopReason(enum.Enum):
     NOT_RETRYABLE = "the status is not worth another attempt"
     ATTEMPTS_EXHAUSTED = "every attempt was used"
     PUSHBACK = "the server asked for no retry"
+    THROTTLED = "too many attempts have failed of late: retries are throttled"
+    BUDGET_EXHAUSTED = "the retry budget of the target is used up"
     DEADLINE = "the time left was too short for another attempt"
     NO_ENDPOINT = "there was no endpoint to send to"
+    BREAKER_OPEN = "the circuit breaker of every endpoint refuses"
     CANCELLED = "the caller gave up"
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import grpc.aio
 
-from kit.client import Channel, channel
+from kit.client import Channel
+from kit.clock import SYSTEM, Clock
 from kit.policy import PolicySource
 from kit.server import Server
 from kit.testing.faults import Faults
@@ -22,7 +23,8 @@ class InProcess:
     async with InProcess(Servicer(), add_XServicer_to_server) as process:
         stub = XStub(process.channel)
 
-    `faults` is where calls can be made to fail; it is there even if none is given.
+    `faults` is where calls can be made to fail; it is there even if none is given. `clock` is what the channel waits
+    and measures by; with `VirtualClock(autojump=True)` backoffs take no time.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class InProcess:
         policy: PolicySource = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         faults: Faults | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.faults = faults if faults is not None else Faults()
         self.server = Server(
@@ -41,6 +44,7 @@ class InProcess:
         )
         self.server.add(servicer, add_to_server)
         self._policy = policy
+        self._clock = clock
         self._channel: Channel | None = None
 
     @property
@@ -56,7 +60,7 @@ class InProcess:
 
     async def __aenter__(self) -> Self:
         await self.server.start()
-        self._channel = channel(self.address, policy=self._policy)
+        self._channel = Channel(self.address, policy=self._policy, clock=self._clock)
         return self
 
     async def __aexit__(

@@ -17,11 +17,13 @@ import kit
 from kit.client import Channel
 from kit.discovery import Registry
 from kit.errors import CallRefused, NoEndpoint
+from kit.policy import BalanceKind
 from kit.server import Server
 from kit.testing import Fault, Faults, VirtualClock
 from tests.integration.client.echo import UNARY, UNSAFE, Echo, EchoStub, add_echo, text
 
 UNAVAILABLE = Fault(code=grpc.StatusCode.UNAVAILABLE)
+IN_TURN = kit.MethodPolicy(balance=kit.BalancePolicy(kind=BalanceKind.ROUND_ROBIN))
 
 
 class Group:
@@ -61,7 +63,7 @@ def dead_address() -> str:
 
 async def test_calls_go_to_every_endpoint_in_turn(group: Group) -> None:
     servers = [await group.start() for _ in range(3)]
-    async with kit.channel(",".join(server.address for server, _ in servers)) as channel:
+    async with kit.channel(",".join(server.address for server, _ in servers), policy=IN_TURN) as channel:
         for _ in range(6):
             await EchoStub(channel).Unary(text())
     assert [faults.count(UNARY) for _, faults in servers] == [2, 2, 2]
@@ -137,7 +139,7 @@ async def test_a_service_that_restarts_on_another_port_is_found_again(group: Gro
 async def test_a_new_instance_gets_its_share(group: Group) -> None:
     await group.start(register=True)
     clock = VirtualClock()
-    async with Channel("local:///echo", registry=group.registry, clock=clock) as channel:
+    async with Channel("local:///echo", registry=group.registry, clock=clock, policy=IN_TURN) as channel:
         stub = EchoStub(channel)
         await stub.Unary(text())
         _, faults = await group.start(register=True)

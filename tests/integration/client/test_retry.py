@@ -172,6 +172,15 @@ async def test_each_attempt_is_a_line_in_the_debug_log(client: Client, caplog: p
     assert any("attempt 2/4" in line for line in lines)
 
 
+async def test_a_call_that_failed_is_one_line_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.faults.script(UNARY, [INTERNAL])
+    with caplog.at_level(logging.INFO, "kit.client"), pytest.raises(CallFailed):
+        await client.stub.Unary(text())
+    [line] = [record for record in caplog.records if record.name == "kit.client"]
+    assert "INTERNAL" in line.getMessage()
+    assert (vars(line)["rpc_method"], vars(line)["rpc_stop_reason"]) == (UNARY, "NOT_RETRYABLE")
+
+
 async def test_the_official_header_arrives_where_cores_own_retries_are_off() -> None:
     async with InProcess(Echo(), add_echo) as process:
         async with kit.channel(process.address, options=(("grpc.enable_retries", 0),)) as channel:

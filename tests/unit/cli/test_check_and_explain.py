@@ -88,7 +88,7 @@ service Shop {
     [
         ('downstream: { method: "shop.v1.Shop/Nothing" }', "no method shop.v1.Shop/Nothing is known"),
         ("retry: { max_attempts: 3 }", "not declared safe"),
-        ("hedging: { max_attempts: 2 }", "no layer enforces this"),
+        ("cache: { max_entries: 2 }", "no layer enforces this"),
         ("retry: { max_attempts: 9 }", "must be 1 to 5"),
         ('timeout: { seconds: 9 } downstream: { method: "shop.v1.Shop/Buy" }', "round in a circle"),
     ],

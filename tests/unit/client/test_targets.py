@@ -50,9 +50,9 @@ async def test_a_name_that_no_service_can_have_is_refused(tmp_path: Path) -> Non
 async def test_a_wrong_policy_is_refused_when_the_channel_or_the_stub_is_made() -> None:
     with pytest.raises(PolicyError):
         kit.channel("h:1", policy={"nothing": kit.MethodPolicy(timeout=1.0)})
-    path = declare(Rpc(name="Do", policy=policy_pb2.MethodPolicy(breaker=policy_pb2.BreakerPolicy())))
+    path = declare(Rpc(name="Do", policy=policy_pb2.MethodPolicy(cache=policy_pb2.CachePolicy())))
     async with kit.channel("h:1") as channel:
-        with pytest.raises(PolicyError, match="breaker"):
+        with pytest.raises(PolicyError, match="cache"):
             channel.unary_unary(f"{path}/Do")
 
 

@@ -161,12 +161,12 @@ def test_a_preset_on_the_method_itself_is_narrowed_too() -> None:
 @pytest.mark.parametrize(
     ("policy", "field"),
     [
-        (MethodPolicy(breaker=policy_pb2.BreakerPolicy(failure_threshold=5)), "breaker"),
-        (MethodPolicy(breaker=policy_pb2.BreakerPolicy()), "breaker"),
+        (MethodPolicy(concurrency=policy_pb2.ConcurrencyPolicy(max_concurrent=5)), "concurrency"),
+        (MethodPolicy(concurrency=policy_pb2.ConcurrencyPolicy()), "concurrency"),
         (MethodPolicy(priority=policy_pb2.Priority.SHEDDABLE), "priority"),
         (MethodPolicy(rate=policy_pb2.RatePolicy(per_second=5)), "rate.per_second"),
         (MethodPolicy(fallback=policy_pb2.FallbackPolicy(method="Get")), "fallback"),
-        (MethodPolicy(retry_budget=policy_pb2.RetryBudget(ratio=0.2)), "retry_budget"),
+        (MethodPolicy(cache=policy_pb2.CachePolicy(max_entries=2)), "cache"),
     ],
 )
 def test_a_field_that_nothing_enforces_is_refused(policy: MethodPolicy, field: str) -> None:

@@ -1,0 +1,247 @@
+"""Which endpoint an attempt goes to: the layer that picks, and what it keeps of every endpoint.
+
+`kit.resilience.balance` picks and `kit.resilience.outlier` ejects; an endpoint whose breaker refuses is passed over,
+which is no attempt. With a single endpoint nothing is picked and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kit.client.endpoints import Endpoint, Endpoints
+from kit.clock import Clock
+from kit.errors import CallRefused, NoEndpoint
+from kit.layers import Breakers
+from kit.pipeline import Attempted, Call, Handler, Method, Outcome
+from kit.resilience.balance import BalanceRules, Pick, balancer
+from kit.resilience.breaker_rules import BreakerRules, Verdict, classify
+from kit.resilience.deadline import attempt_timeout
+from kit.resilience.outlier import OutlierRules, Outliers, Permit
+
+__all__ = ["BalanceLayer"]
+
+#: Seconds that a connection may take, where the attempt itself is not bounded sooner.
+CONNECT_TIMEOUT = 5.0
+
+log = logging.getLogger("kit.client")
+
+
+class _Choice:
+    """An endpoint that was picked; settle it once with how the attempt ended."""
+
+    __slots__ = ("_clock", "_permit", "_pick", "endpoint")
+
+    def __init__(self, endpoint: Endpoint, pick: Pick, permit: Permit | None, clock: Clock) -> None:
+        self.endpoint = endpoint
+        self._pick = pick
+        self._permit = permit
+        self._clock = clock
+
+    def ended(self, code: grpc.StatusCode, _details: str = "", *, streamed: bool = False) -> None:
+        """The attempt ended with a status. How long a stream takes says nothing of how loaded the endpoint is."""
+        now = self._clock.now()
+        failed = classify(code.value[0]) is Verdict.FAILURE
+        if code is grpc.StatusCode.CANCELLED:
+            self.released()
+            return
+        if streamed:
+            self._pick.released()
+        elif failed:
+            self._pick.failure(now)
+        else:
+            self._pick.success(now)
+        if self._permit is not None:
+            if failed:
+                self._permit.failure(now)
+            else:
+                self._permit.success()
+
+    def stream_ended(self, code: grpc.StatusCode, details: str) -> None:
+        """The same for a stream."""
+        self.ended(code, details, streamed=True)
+
+    def released(self) -> None:
+        """It was cancelled or never sent."""
+        self._pick.released()
+        if self._permit is not None:
+            self._permit.released()
+
+
+class _Chooser:
+    """Picks for the methods that share rules."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        rules: BalanceRules,
+        outlier: OutlierRules | None,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._endpoints = endpoints
+        self._balancer = balancer(rules)
+        self._outliers = None if outlier is None else Outliers(outlier, clock.now())
+        self._clock = clock
+        self._random = random
+        self._known: dict[str, Endpoint] = {}
+        self._seen: list[Endpoint] | None = None
+
+    def choose(self, attempts: Sequence[Attempted], without: Collection[str]) -> _Choice | None:
+        """Not one of those in `without`; one that these attempts went to only where there is no other."""
+        now = self._clock.now()
+        if self._seen is not self._endpoints.all:
+            self._follow(now)
+        avoid = [tried.endpoint for tried in attempts]
+        outliers = self._outliers
+        if outliers is not None:
+            outliers.sweep(now)
+        left_out = set(without)
+        while True:
+            pick = self._balancer.pick(now, self._random(), self._random(), avoid=avoid, exclude=left_out)
+            if pick is None:
+                return None
+            address = str(pick.key)
+            permit = outliers.admit(address, now) if outliers is not None else None
+            if outliers is None or permit is not None:
+                self._tell()
+                return _Choice(self._known[address], pick, permit, self._clock)
+            pick.released()
+            left_out.add(address)
+
+    def _follow(self, now: float) -> None:
+        """Takes in that the endpoints have changed."""
+        self._seen = self._endpoints.all
+        known = {endpoint.address: endpoint for endpoint in self._seen}
+        for address in self._known.keys() - known.keys():
+            self._balancer.remove(address)
+            if self._outliers is not None:
+                self._outliers.remove(address)
+        for address in known:
+            if address not in self._known:
+                self._balancer.add(address, now)
+                if self._outliers is not None:
+                    self._outliers.add(address)
+        self._known = known
+
+    def _tell(self) -> None:
+        if self._outliers is not None and self._outliers.changes:
+            for change in self._outliers.take_changes():
+                log.warning("endpoint %s: %s, %s", change.key, change.new.name, change.reason)
+
+
+class BalanceLayer:
+    """Picks the endpoint of every attempt.
+
+    Where only attempts that never left may be made again, nothing is sent until there is a connection: what fails
+    before that has provably not reached a server.
+    """
+
+    name = "balance"
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        clock: Clock,
+        random: Callable[[], float],
+        breakers: Breakers | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._clock = clock
+        self._random = random
+        self._breakers = breakers if breakers is not None else Breakers(clock)
+        endpoints.on_gone.append(self._breakers.forget)
+        self._choosers: dict[tuple[BalanceRules, OutlierRules | None], _Chooser] = {}
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        endpoints, clock, breakers, rules = self._endpoints, self._clock, self._breakers, method.policy.breaker
+        connects_first = method.may_retry and not method.may_replay
+        streams = method.shape.streams_responses
+        key = (method.policy.balance, method.policy.outlier)
+        chooser = self._choosers.get(key)
+        if chooser is None:
+            chooser = self._choosers[key] = _Chooser(endpoints, *key, clock, self._random)
+        choose = chooser.choose
+
+        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            known = endpoints.look(again=bool(call.attempts))
+            if len(known) != 1:
+                return among(call)
+            endpoint = known[0]
+            if not endpoints.still_there(endpoint):
+                return among(call)
+            if rules is not None and not breakers.ready(endpoint.address, rules):
+                return refused(rules)
+            if connects_first and not call.wait_for_ready and not endpoint.is_ready():
+                return connecting(call, endpoint)
+            call.endpoint = endpoint
+            return inner(call)
+
+        async def refused(rules: BreakerRules) -> Outcome:
+            return Outcome(error=breakers.refusal([endpoint.address for endpoint in endpoints.all], rules))
+
+        def pick(call: Call) -> _Choice | None:
+            """An endpoint that is still there and whose breaker does not refuse."""
+            without: set[str] = set()
+            while True:
+                choice = choose(call.attempts, without)
+                if choice is None:
+                    return None
+                endpoint = choice.endpoint
+                if endpoints.still_there(endpoint) and (rules is None or breakers.ready(endpoint.address, rules)):
+                    return choice
+                choice.released()
+                without.add(endpoint.address)
+
+        async def among(call: Call) -> Outcome:
+            if not endpoints.all:
+                since = clock.now()
+                await endpoints.appear(call.expires_at, clock)
+                if not endpoints.all:
+                    waited = clock.now() - since
+                    return Outcome(error=NoEndpoint(f"{endpoints.missing()}; waited {waited:.1f} s"))
+            choice = pick(call)
+            if choice is None:
+                if rules is not None:
+                    return await refused(rules)
+                return Outcome(error=NoEndpoint(endpoints.missing()))
+            try:
+                if connects_first and not call.wait_for_ready and not choice.endpoint.is_ready():
+                    outcome = await connecting(call, choice.endpoint)
+                else:
+                    call.endpoint = choice.endpoint
+                    outcome = await inner(call)
+            except BaseException:
+                choice.released()
+                raise
+            if outcome.error is not None:
+                if isinstance(outcome.error, CallRefused) and not outcome.unsent:
+                    choice.released()
+                else:
+                    choice.ended(outcome.error.code())
+            elif streams:
+                call.when_ended(choice.stream_ended)
+            else:
+                choice.ended(grpc.StatusCode.OK)
+            return outcome
+
+        async def connecting(call: Call, endpoint: Endpoint) -> Outcome:
+            started = clock.now()
+            allowed = min(CONNECT_TIMEOUT, attempt_timeout(started, call.expires_at, method.policy.per_try_timeout))
+            if await endpoint.connected(allowed):
+                call.endpoint = endpoint
+                return await inner(call)
+            details = f"no connection to {endpoint.address}; nothing was sent"
+            tried = Attempted(len(call.attempts) + 1, endpoint.address, call.delay, started, allowed, sent=False)
+            tried.settle(grpc.StatusCode.UNAVAILABLE, details, clock.now())
+            call.attempts.append(tried)
+            error = CallRefused(grpc.StatusCode.UNAVAILABLE, details)
+            if rules is not None:
+                breakers.unreachable(endpoint.address, rules, error)
+            return Outcome(error=error, unsent=True)
+
+        return handle

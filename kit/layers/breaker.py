@@ -1,0 +1,137 @@
+"""Circuit breakers on the path of a call: one for each endpoint and each set of rules.
+
+Methods that declare the same breaker share it at an endpoint, so a service-level policy is one breaker for the service.
+Each is an `aiobreaker.CircuitBreaker` to the outside. It is asked before every attempt and told how the attempt ended;
+a stream is settled when it ends, is cancelled or is abandoned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kit.clock import Clock
+from kit.errors import BreakerOpen
+from kit.layers._aiobreaker_terms import local
+from kit.layers.breaker_facade import CircuitBreaker
+from kit.pipeline import Call, Handler, Method, Outcome
+from kit.resilience.breaker import Permit, Refusal, Snapshot, State
+from kit.resilience.breaker_rules import BreakerRules, Verdict, classify
+
+__all__ = ["BreakerLayer", "Breakers"]
+
+
+class Breakers:
+    """The breakers of one target. `listeners` are aiobreaker's, and are told of every breaker here."""
+
+    def __init__(self, clock: Clock, listeners: Sequence[Any] = ()) -> None:
+        self._clock = clock
+        self._listeners = tuple(listeners)
+        self._known: dict[tuple[str, BreakerRules], CircuitBreaker] = {}
+
+    def of(self, address: str, rules: BreakerRules) -> CircuitBreaker:
+        """The breaker of an endpoint; "" is the only one of a stock channel."""
+        key = (address, rules)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = CircuitBreaker(
+                rules=rules, name=address or None, listeners=self._listeners, clock=self._clock
+            )
+        return found
+
+    def all(self) -> list[CircuitBreaker]:
+        """Every breaker that a call has asked so far."""
+        return list(self._known.values())
+
+    def forget(self, address: str) -> None:
+        """Lets go of the breakers of an endpoint that is gone."""
+        for key in [key for key in self._known if key[0] == address]:
+            del self._known[key]
+
+    def ready(self, address: str, rules: BreakerRules) -> bool:
+        """Whether the endpoint may be picked; changes nothing."""
+        found = self._known.get((address, rules))
+        return found is None or found.ready()
+
+    def unreachable(self, address: str, rules: BreakerRules, error: grpc.aio.AioRpcError) -> None:
+        """Counts an attempt that failed because there was no connection."""
+        breaker = self.of(address, rules)
+        permit = breaker.admit(None)
+        if isinstance(permit, Permit):
+            # By its status: a refusal of ours would say nothing about the endpoint.
+            breaker.failed(permit, error)
+
+    def refusal(self, addresses: Iterable[str], rules: BreakerRules) -> BreakerOpen:
+        """The error that names the endpoints and says when the first of them is tried again."""
+        endpoints = tuple(addresses)
+        snapshots = [(address, self.of(address, rules).snapshot()) for address in endpoints]
+        left = min((found.time_to_half_open or 0.0 for _, found in snapshots), default=0.0)
+        whose = ", ".join(f"{address or 'the channel'} ({_why(found)})" for address, found in snapshots)
+        when = "when it is closed by hand" if left == math.inf else f"in {left:.1f} s" if left else "after its probes"
+        return BreakerOpen(
+            f"circuit breaker open: {whose}; tried again {when}; nothing was sent",
+            endpoints=endpoints,
+            retry_after=left,
+            reopen_time=local(self._clock.wall() + left),
+        )
+
+
+def _why(found: Snapshot) -> str:
+    if found.state is State.HALF_OPEN:
+        return f"probes in flight: {found.probes}"
+    return found.reason
+
+
+class BreakerLayer:
+    """Asks the breaker of the endpoint that was picked, where the method declares one."""
+
+    name = "breaker"
+
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
+
+    def wrap(self, method: Method, inner: Handler) -> Handler:
+        declared = method.policy.breaker
+        if declared is None:
+            return inner
+        rules, breakers, streams = declared, self._breakers, method.shape.streams_responses
+
+        async def handle(call: Call) -> Outcome:
+            address = call.endpoint.address if call.endpoint is not None else ""
+            breaker = breakers.of(address, rules)
+            permit = breaker.admit(handle, call)
+            if isinstance(permit, Refusal):
+                return Outcome(error=breakers.refusal((address,), rules))
+            try:
+                outcome = await inner(call)
+            except BaseException:
+                # The caller gave up, or the request could not be sent at all.
+                permit.released()
+                raise
+            if outcome.error is not None:
+                breaker.settle(permit, outcome.error)
+            elif streams:
+                call.when_ended(_settler(breaker, permit))
+            else:
+                breaker.succeeded(permit)
+            return outcome
+
+        return handle
+
+
+def _settler(breaker: CircuitBreaker, permit: Permit) -> Callable[[grpc.StatusCode, str], None]:
+    def settle(code: grpc.StatusCode, details: str) -> None:
+        verdict = classify(code.value[0])
+        if verdict is Verdict.SUCCESS:
+            breaker.succeeded(permit)
+        elif verdict is Verdict.FAILURE:
+            error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
+            breaker.failed(permit, error)
+        else:
+            permit.ignored()
+
+    return settle
