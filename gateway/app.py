@@ -19,7 +19,7 @@ from gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from gateway.expose import exposed
 from gateway.forward import BrokenStreamError, Call, Streams, forward_stream, forward_unary
 from gateway.guard import Guard
-from gateway.headers import check_encoding, check_json_type, timeout_of
+from gateway.headers import check_encoding, check_json_type, check_raw_type, timeout_of
 from gateway.health import Readiness
 from gateway.problem import Problem, RefusedError, of_status_error, refused, to_json
 from gateway.ratelimit import Limiter, identity_of
@@ -177,6 +177,7 @@ class Gateway:
     async def _forward(self, exchange: Exchange, call: Call, form: Form) -> None:
         config = self._config
         if call.rpc.client_streaming:
+            check_raw_type(exchange)
             check_encoding(exchange)
             exchange.check_length(config.max_upload_bytes)
             await forward_upload(exchange, call, limit=config.max_upload_bytes, idle=config.upload_idle)

@@ -10,7 +10,7 @@ from gateway.exchange import Exchange
 from gateway.problem import refused
 from gateway.transcode.binding import invalid
 
-__all__ = ["check_encoding", "check_json_type", "timeout_of"]
+__all__ = ["check_encoding", "check_json_type", "check_raw_type", "timeout_of"]
 
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -27,6 +27,17 @@ def check_json_type(exchange: Exchange) -> None:
             grpc.StatusCode.INVALID_ARGUMENT,
             "UNSUPPORTED_MEDIA_TYPE",
             "The body must be JSON in UTF-8: send it with Content-Type: application/json.",
+        )
+
+
+def check_raw_type(exchange: Exchange) -> None:
+    """Raises RefusedError (415) for a form where the file itself is the body."""
+    if exchange.header(b"content-type").partition(";")[0].strip().lower() == "multipart/form-data":
+        raise refused(
+            415,
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send the file itself as the body, not as a form (with curl: --data-binary @FILE instead of -F).",
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -29,7 +29,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
             structlog.stdlib.filter_by_level,
             *_SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            _for_handlers,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -73,6 +73,25 @@ def configure(
     root.setLevel(name if name in logging.getLevelNamesMapping() else "INFO")
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+
+
+def _for_handlers(logger: WrappedLogger, name: str, event: EventDict) -> Any:
+    """The last step: what the standard library's handlers get.
+
+    Those of `configure` take the fields as they are. Others, in a program that logs in its own way, get one text and
+    the exception, which they show with its traceback.
+    """
+    formatters = (handler.formatter for handler in logging.getLogger().handlers)
+    if any(isinstance(formatter, structlog.stdlib.ProcessorFormatter) for formatter in formatters):
+        return structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, name, event)
+    error = event.pop("exc_info", None)
+    said = event.pop("event", "")
+    fields = " ".join(f"{key}={value!r}" for key, value in event.items() if key not in _RECORD_HAS)
+    return (f"{said} {fields}".rstrip(),), {"exc_info": error}
+
+
+#: What a log record says anyway.
+_RECORD_HAS = frozenset({"level", "logger", "timestamp"})
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -61,7 +61,10 @@ def handler_of(rpc: grpc.RpcMethodHandler[Any, Any]) -> Handler:
     function: Any = _function(rpc)
 
     async def coroutine(call: ServerCall) -> Any:
-        return await function(call.request, call.context)
+        response = await function(call.request, call.context)
+        if response is None and not rpc.response_streaming and not call.context.code():
+            raise TypeError(f"the handler of {call.method} returned None instead of a response")
+        return response
 
     async def generator(call: ServerCall) -> None:
         # Closed here, so that its `finally` has run when the call has ended, however it ended.

@@ -76,6 +76,9 @@ def import_(
 
 def absolute(path: str) -> str:
     """The path as the importer, which runs elsewhere, can use it. Links are left as they are."""
+    if not path:
+        # An empty variable in a script must not import the current folder.
+        raise GatewayError('an empty path was given; write "." for the current folder')
     try:
         path.encode()
     except UnicodeEncodeError:

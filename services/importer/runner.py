@@ -191,6 +191,8 @@ class Runner:
             tasks.setdefault(file.task, []).append(file)
         for number in await self._means.store.done_tasks(self.row.id):
             self.progress.end_task(number, tasks.pop(number, []))
+        # The plan is known: whoever watches hears of it now, and not when a worker has something to say.
+        self.progress.tell()
         waiting = iter(sorted(tasks.items()))
 
         async def work() -> None:

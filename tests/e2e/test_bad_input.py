@@ -141,6 +141,11 @@ def test_a_body_that_is_not_json_or_not_the_message(product: Product) -> None:
     _problem(post("/v1/workspaces/default/imports", content=b"<x/>", headers={"content-type": "text/xml"}), 415)
 
 
+def test_a_form_is_no_upload(product: Product) -> None:
+    answer = product.client.post("/v1/workspaces/default/imports:upload", files={"file": b"one line\n"})
+    assert "--data-binary" in _problem(answer, 415)["detail"]
+
+
 def test_a_wrong_parameter_route_or_verb(product: Product) -> None:
     _problem(product.search("x", colour="red"), 400)
     _problem(product.search("x", pageSize="many"), 400)

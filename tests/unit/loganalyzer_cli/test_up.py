@@ -47,7 +47,11 @@ def test_what_runs_from_before_is_waited_for_and_then_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(up, "LEFTOVER_TIMEOUT", 0.0)
-    with subprocess.Popen([sys.executable, "-c", "input()", "services.search"], stdin=subprocess.PIPE) as old:
+    command = [sys.executable, "-c", "print(flush=True); input()", "services.search"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as old:
+        # Before it says something it may still look like a copy of this process.
+        assert old.stdout is not None
+        old.stdout.readline()
         leftovers.note(tmp_path / "run" / "children.json", {"search": old.pid, "cache": os.getpid()})
         result = run("up", "--port", "0", "--data-dir", str(tmp_path))
         assert leftovers.alive(tmp_path / "run" / "children.json") == {"search": old.pid}
