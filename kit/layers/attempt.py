@@ -6,11 +6,10 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-import grpc
-
 from kit.clock import Clock
+from kit.layers.trace import spanned
 from kit.observe import tracing
-from kit.pipeline import CANCELLED, Attempted, Call, Handler, Method, Outcome
+from kit.pipeline import Attempted, Call, Handler, Method, Outcome
 from kit.resilience.deadline import attempt_timeout
 
 __all__ = ["KIT_PREVIOUS_ATTEMPTS_KEY", "PREVIOUS_ATTEMPTS_KEY", "AttemptLayer", "TraceAttemptLayer"]
@@ -77,20 +76,6 @@ class TraceAttemptLayer:
             if call.sent_metadata is None:
                 call.sent_metadata = list(call.metadata or ())
             tracing.inject(span, call.sent_metadata)
-            code, details = CANCELLED
-            stays_open = False
-            try:
-                outcome = await inner(call)
-                if outcome.error is not None:
-                    code, details = outcome.error.code(), outcome.error.details() or ""
-                elif method.shape.streams_responses:
-                    stays_open = True
-                    call.when_ended(lambda code, details: tracing.end_span(span, code, details))
-                else:
-                    code, details = grpc.StatusCode.OK, ""
-                return outcome
-            finally:
-                if not stays_open:
-                    tracing.end_span(span, code, details)
+            return await spanned(span, call, inner)
 
         return handle

@@ -18,9 +18,7 @@ from tests.datafiles import ROOT
 GOOD = (
     "import os, kit.recovery.stopping as s; t = s.watch_parent(lambda: os._exit(0)); print('up', flush=True); t.join()"
 )
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(1000)"
-)
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 QUICK = RestartPolicy(base=0, cap=0)
 
 
