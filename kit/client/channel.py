@@ -15,6 +15,7 @@ from kit import layers
 from kit.client import guards
 from kit.client.balance import BalanceLayer
 from kit.client.endpoints import Endpoints, LocalEndpoints, static_addresses
+from kit.client.events import Listener, Listeners
 from kit.client.stubs import StreamStreamStub, StreamUnaryStub, UnaryStreamStub, UnaryUnaryStub
 from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
@@ -78,6 +79,7 @@ class Channel(grpc.aio.Channel):
         compression: grpc.Compression | None = None,
         registry: Registry | None = None,
         breaker_listeners: Sequence[Any] = (),
+        on_event: Listener | None = None,
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
         open_channel: Callable[[str], grpc.aio.Channel] | None = None,
@@ -86,6 +88,7 @@ class Channel(grpc.aio.Channel):
         self._overrides = overrides_from(policy)
         self._home = guards.Home(target)
         self._clock = clock
+        self._listeners = Listeners([] if on_event is None else [on_event])
         self._methods: dict[object, tuple[Method, Handler]] = {}
 
         def dial(address: str, *more: tuple[str, Any]) -> grpc.aio.Channel:
@@ -231,13 +234,14 @@ def channel(
     compression: grpc.Compression | None = None,
     registry: Registry | None = None,
     breaker_listeners: Sequence[Any] = (),
+    on_event: Listener | None = None,
 ) -> Channel:
     """Opens a channel to "host:port", "h:1,h:2", a list, "dns:///host:port", or "local:///name" in the local registry.
 
     `policy` None takes what the descriptors say; otherwise it is a `MethodPolicy` for every method, a mapping from
     "/package.Service/Method", "/package.Service/*" or "*" to `MethodPolicy`, or the path of a TOML file. `credentials`,
-    `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's. Nothing is connected yet when it
-    returns.
+    `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's; `on_event` is told what happens to the
+    channel (`kit.client.events`). Nothing is connected yet when it returns.
 
     Raises ConfigurationError for what is no target and PolicyError for a policy that is wrong.
     """
@@ -249,4 +253,5 @@ def channel(
         compression=compression,
         registry=registry,
         breaker_listeners=breaker_listeners,
+        on_event=on_event,
     )
