@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := kit services gateway tests bench examples
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test test-versions check gen bench faults format console clean wheel
+.PHONY: run test test-versions check gen bench soak faults format console clean wheel
 
 # Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
 run: $(STAMP)
@@ -37,9 +37,13 @@ format: $(STAMP)
 gen: $(STAMP)
 	$(BIN)/kit gen protos --out protos/gen
 
-# Prints the figures of docs/benchmarks.md again.
+# Prints the figures of docs/benchmarks.md again; ARGS="calls --help" shows one part's options.
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
+
+# Gives up a hundred thousand calls at random moments and prints what is left of them; `make test` does some thousands.
+soak: $(STAMP)
+	$(BIN)/python -m bench.soak $(ARGS)
 
 # Kills processes at awkward moments, many times over; `make test` does it once.
 faults: $(STAMP)
@@ -60,4 +64,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-rivals build dist .mypy_cache .pytest_cache .ruff_cache

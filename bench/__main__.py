@@ -1,25 +1,38 @@
-"""Prints every figure, with the machine that it was measured on."""
+"""Prints every figure, or those that are named, with the machine that they were measured on."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 
-from bench import product
+from bench import kit_amplification, kit_calls, kit_garbage, kit_latency, kit_memory, kit_streams, product
+
+_PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "calls": kit_calls.main,
+    "streams": kit_streams.main,
+    "latency": kit_latency.main,
+    "memory": kit_memory.main,
+    "garbage": kit_garbage.main,
+    "amplification": kit_amplification.main,
+    "product": product.main,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each load run")
-    args = parser.parse_args()
+    part, arguments = (sys.argv[1], sys.argv[2:]) if sys.argv[1:] else ("all", [])
+    if part not in _PARTS and part != "all":
+        raise SystemExit(f"usage: python -m bench [{' | '.join(_PARTS)} [its options, --help]]")
     print(
         f"# {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, grpcio {grpc.__version__}"
     )
-    print(f"# repeat with: make bench ARGS='--seconds {args.seconds:g}'  (the load generator runs on the same cores)")
-    product.main(args.seconds)
+    for name, run in _PARTS.items():
+        if part in (name, "all"):
+            print(f"\n## {name}; again by: make bench ARGS='{' '.join([name, *arguments])}'", flush=True)
+            run(arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import re
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,7 +24,10 @@ from tests.e2e.product import Product
 MB = 1_000_000
 
 
-def main(seconds: float) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench product", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each load run (default 5)")
+    seconds = parser.parse_args(arguments).seconds
     with tempfile.TemporaryDirectory() as folder:
         product = Product(data_dir=Path(folder) / "data", args=["--no-sample"]).start()
         try:

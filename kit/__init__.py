@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from kit import discovery, errors, observe, policy
 from kit.call import Attempt, CallReport, Deadline, background, deadline, report, reports, timeout
-from kit.client import channel, client_interceptors
+from kit.client import HealthCheck, TlsFiles, channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import (
     BalancePolicy,
     BreakerPolicy,
+    ConcurrencyPolicy,
+    FallbackPolicy,
     HedgingPolicy,
+    IdempotencyKeyPolicy,
     IdempotencyLevel,
     MethodPolicy,
     OutlierPolicy,
@@ -36,8 +39,12 @@ __all__ = [
     "BalancePolicy",
     "BreakerPolicy",
     "CallReport",
+    "ConcurrencyPolicy",
     "Deadline",
+    "FallbackPolicy",
+    "HealthCheck",
     "HedgingPolicy",
+    "IdempotencyKeyPolicy",
     "IdempotencyLevel",
     "MethodPolicy",
     "OutlierPolicy",
@@ -45,6 +52,7 @@ __all__ = [
     "RetryPolicy",
     "RetryThrottling",
     "Server",
+    "TlsFiles",
     "background",
     "channel",
     "client_interceptors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ __all__ = [
     "report",
     "reports",
     "reset_deadline",
+    "served_until",
     "set_deadline",
     "timeout",
 ]
@@ -45,6 +46,8 @@ class Deadline:
 
     expires_at: float = math.inf
     clock: Clock = field(default=SYSTEM, repr=False, compare=False)
+    #: When the call that is being served ends, if there is one: `expires_at` may be nearer, by `kit.timeout`.
+    served_until: float = field(default=math.inf, repr=False, compare=False)
 
     def remaining(self) -> float:
         """Seconds that are left: 0.0 when it has passed, infinite when there is no deadline."""
@@ -69,6 +72,11 @@ def expires_at() -> float:
     return _deadline.get().expires_at
 
 
+def served_until() -> float:
+    """The end of the call that is being served, as a plain number; infinite where none is."""
+    return _deadline.get().served_until
+
+
 def set_deadline(value: Deadline | float | None) -> Token[Deadline]:
     """Sets the deadline of the current context; for a server that starts to serve a call.
 
@@ -78,7 +86,7 @@ def set_deadline(value: Deadline | float | None) -> Token[Deadline]:
     if value is None:
         value = _NONE
     elif not isinstance(value, Deadline):
-        value = Deadline(value)
+        value = Deadline(value, served_until=value)
     return _deadline.set(value)
 
 
@@ -95,7 +103,7 @@ def timeout(seconds: float, *, clock: Clock | None = None) -> Iterator[Deadline]
     """
     outer = _deadline.get()
     used = clock if clock is not None else outer.clock
-    inner = Deadline(min(outer.expires_at, used.now() + seconds), used)
+    inner = Deadline(min(outer.expires_at, used.now() + seconds), used, outer.served_until)
     token = _deadline.set(inner)
     try:
         yield inner
@@ -155,16 +163,61 @@ class CallReport:
     duration: float
     #: Why there was no further attempt: a name of `kit.resilience.retry.StopReason`, "" while it is running.
     stop_reason: str
+    #: The `idempotency-key` of every attempt; "" where none is sent, or the method declares nothing about it.
+    idempotency_key: str = ""
+    #: What answered in place of the call, which failed: "cached 12.3 s old", "method /package.Service/Method" (that
+    #: call has a report of its own) or "default"; "" where nothing did. `code` is then OK, and the attempts are those
+    #: that failed.
+    degraded: str = ""
+    #: What a call failed with that was answered all the same: "UNAVAILABLE: connection refused".
+    failure: str = ""
+
+    #: The state of the circuit breaker of each endpoint that was asked, by address ("" on a stock channel): CLOSED,
+    #: OPEN or HALF_OPEN, as it was when the report was made. Empty where the method declares none.
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    #: Further attempts that the target's retry budget has left; None where none is declared or nothing failed.
+    retries_left: int | None = None
+    #: Tokens in the target's retry throttle; None likewise.
+    throttle_tokens: float | None = None
+
+    @property
+    def hedges(self) -> int:
+        """Attempts that were sent while earlier ones were running."""
+        return sum(attempt.hedge for attempt in self.attempts)
+
+    def course(self) -> str:
+        """Where the time went, in words."""
+        steps: list[str] = []
+        for attempt in self.attempts:
+            if attempt.delay and attempt.number > 1 and not attempt.hedge:
+                steps.append(f"waited {_time(attempt.delay)}")
+            kind = "hedge" if attempt.hedge else "attempt"
+            where = f" at {attempt.endpoint}" if attempt.endpoint else ""
+            code = "running" if attempt.code is None else attempt.code.name
+            steps.append(f"{kind} {attempt.number}{where} {code} in {_time(attempt.duration)}")
+        tries = ", ".join(steps) or "no attempt"
+        return f"{self.method}, {_time(self.duration)} in all: {tries}; {self.stop_reason or 'running'}"
 
     def __str__(self) -> str:
         code = self.code.name if self.code is not None else "running"
-        tries = ", ".join(
-            f"{a.number}: {a.code.name if a.code is not None else 'running'}"
-            f"{' at ' + a.endpoint if a.endpoint else ''} in {a.duration * 1000:.0f} ms"
-            for a in self.attempts
+        breakers = ", ".join(
+            f"{address or 'the channel'} {state}" for address, state in self.breakers.items() if state != "CLOSED"
         )
-        why = self.stop_reason or "running"
-        return f"{self.method} {code} after {self.duration * 1000:.0f} ms ({why}); attempts: {tries or 'none'}"
+        return "; ".join(
+            part
+            for part in (
+                f"{code}: {self.course()}",
+                f"breakers: {breakers}" if breakers else "",
+                f"retries left: {self.retries_left}" if self.retries_left is not None else "",
+                f"throttle tokens: {self.throttle_tokens:g}" if self.throttle_tokens is not None else "",
+                f"degraded: {self.degraded}, after {self.failure}" if self.degraded else "",
+            )
+            if part
+        )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 @runtime_checkable

@@ -13,6 +13,8 @@
     |-- CallRefused                   never sent: refused here
     |   |-- DeadlineExpired           no time was left
     |   |-- NoEndpoint                no address to send to, or none that is healthy
+    |   |-- InvalidIdempotencyKey     the caller's own idempotency-key metadata is no key
+    |   |-- TooManyCalls              as many calls as the policy allows are in flight
     |   `-- BreakerOpen               circuit breakers refuse; an aiobreaker.CircuitBreakerError as well
     `-- CallFailed                    sent, and failed there (or its time ran out on the way)
 
@@ -54,6 +56,7 @@ __all__ = [
     "FieldViolation",
     "Internal",
     "InvalidArgument",
+    "InvalidIdempotencyKey",
     "KitError",
     "NoEndpoint",
     "NotFound",
@@ -62,6 +65,7 @@ __all__ = [
     "PolicyError",
     "ResourceExhausted",
     "StatusError",
+    "TooManyCalls",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
@@ -270,6 +274,11 @@ class _CallError(grpc.aio.AioRpcError):
         )
         self.report = report
 
+    def __str__(self) -> str:
+        """For people: the status, and where the time went. `details()` is the server's text, as it came."""
+        said = f"{self.code().name}: {self.details()}"
+        return said if self.report is None else f"{said} ({self.report.course()})"
+
 
 class CallRefused(_CallError):
     """The call was refused before anything was sent: it did not happen."""
@@ -289,6 +298,25 @@ class NoEndpoint(CallRefused):
         super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
 
 
+class InvalidIdempotencyKey(CallRefused):
+    """The `idempotency-key` metadata that the caller gave is no key: one value of 1 to 255 visible ASCII characters."""
+
+    def __init__(self, details: str, *, report: CallReport | None = None) -> None:
+        super().__init__(grpc.StatusCode.INVALID_ARGUMENT, details, report=report)
+
+
+class TooManyCalls(CallRefused):
+    """As many calls of the channel as its policy allows are in flight, and no more may wait (`concurrency`).
+
+    `limit` is how many may run, as of the refusal, and `queued` how many wait.
+    """
+
+    def __init__(self, details: str, *, limit: int = 0, queued: int = 0, report: CallReport | None = None) -> None:
+        super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
+        self.limit = limit
+        self.queued = queued
+
+
 class _Breaker(aiobreaker.CircuitBreakerError):  # type: ignore[misc]  # aiobreaker ships no types
     """Its constructor takes nothing, as that of any other base of a call's error."""
 
@@ -299,9 +327,9 @@ class _Breaker(aiobreaker.CircuitBreakerError):  # type: ignore[misc]  # aiobrea
 class BreakerOpen(CallRefused, _Breaker):
     """The circuit breakers of all endpoints that the call could go to refuse it.
 
-    `retry_after` is in seconds from the refusal: when the first of them lets a probe through. It is 0 while probes are
-    under way and infinite where a breaker is held open. `reopen_time` is the same as aiobreaker has it: local time,
-    without a zone.
+    `states` is the state of each endpoint's breaker. `retry_after` is in seconds from the refusal: when the first of
+    them lets a probe through. It is 0 while probes are under way and infinite where a breaker is held open.
+    `reopen_time` is the same as aiobreaker has it: local time, without a zone.
     """
 
     def __init__(
@@ -309,6 +337,7 @@ class BreakerOpen(CallRefused, _Breaker):
         details: str,
         *,
         endpoints: tuple[str, ...] = (),
+        states: Mapping[str, str] | None = None,
         retry_after: float = 0.0,
         reopen_time: datetime = datetime.max,  # noqa: DTZ901 - without a zone, as aiobreaker has it
         report: CallReport | None = None,
@@ -316,6 +345,7 @@ class BreakerOpen(CallRefused, _Breaker):
         super().__init__(grpc.StatusCode.UNAVAILABLE, details, report=report)
         self.message = details
         self.endpoints = endpoints
+        self.states: Mapping[str, str] = states if states is not None else {}
         self.retry_after = retry_after
         self.reopen_time = reopen_time
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import enum
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import grpc
 import grpc.aio
@@ -30,7 +30,19 @@ from kit.observe import tracing
 from kit.policy import Resolved
 from kit.resilience.retry import StopReason
 
-__all__ = ["CANCELLED", "Attempted", "Call", "Handler", "Layer", "Method", "Outcome", "Pipeline", "Shape"]
+__all__ = [
+    "CANCELLED",
+    "Attempted",
+    "Begun",
+    "Call",
+    "Handler",
+    "Keeping",
+    "Layer",
+    "Method",
+    "Outcome",
+    "Pipeline",
+    "Shape",
+]
 
 #: The status of a call whose caller gave up, in the words of grpc.aio.
 CANCELLED = (grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
@@ -76,18 +88,44 @@ class Method:
         return self.policy.retry.max_attempts > 1
 
     @property
+    def replay_buffer(self) -> int:
+        """Bytes of a stream of requests that are kept to be sent again; 0 where none are."""
+        rules = self.policy.retry
+        kept = self.may_retry and rules.replay_safe and self.shape.streams_requests
+        return rules.replay_buffer if kept else 0
+
+    @property
     def may_replay(self) -> bool:
         """Whether a request that may have reached a server can be sent again.
 
-        Not where the client streams: what it has sent is gone.
+        Where the client streams, only what is kept can: what it has sent is gone otherwise.
         """
-        return self.may_retry and self.policy.retry.replay_safe and not self.shape.streams_requests
+        if self.shape.streams_requests:
+            return self.replay_buffer > 0
+        return self.may_retry and self.policy.retry.replay_safe
+
+    @property
+    def begins_late(self) -> bool:
+        """Whether a streamed answer counts as open only with its first message, as other attempts may follow or run."""
+        return self.shape.streams_responses and (self.may_replay or self.policy.hedging is not None)
 
 
 class Attempted:
     """One attempt, as it is noted while it runs."""
 
-    __slots__ = ("code", "delay", "details", "ended", "endpoint", "hedge", "number", "sent", "started", "timeout")
+    __slots__ = (
+        "breaker",
+        "code",
+        "delay",
+        "details",
+        "ended",
+        "endpoint",
+        "hedge",
+        "number",
+        "sent",
+        "started",
+        "timeout",
+    )
 
     def __init__(
         self, number: int, endpoint: str, delay: float, started: float, timeout: float, *, sent: bool = True
@@ -97,6 +135,8 @@ class Attempted:
         self.number = number
         #: It was sent while others were running.
         self.hedge = False
+        #: The circuit breaker that let it through.
+        self.breaker: Any = None
         self.endpoint = endpoint
         self.delay = delay
         self.started = started
@@ -110,6 +150,22 @@ class Attempted:
         """Notes how it ended; a second time changes nothing."""
         if self.code is None:
             self.code, self.details, self.ended = code, details, now
+
+
+class Begun:
+    """A first attempt that was sent before the pipeline ran (see `kit.client.direct`).
+
+    What the layers would have made for it, they find here: the instant, the endpoint, the breaker's permit, and grpc's
+    own call. A retry budget has counted it already.
+    """
+
+    __slots__ = ("endpoint", "inner", "permit", "started")
+
+    def __init__(self, inner: Any, started: float, endpoint: Any, permit: Any) -> None:
+        self.inner = inner
+        self.started = started
+        self.endpoint = endpoint
+        self.permit = permit
 
 
 class Call:
@@ -130,6 +186,12 @@ class Call:
     endpoint: Any = None
     #: The metadata of the attempt; None where it is the caller's, unchanged.
     sent_metadata: list[tuple[str, str | bytes]] | None = None
+    #: The first attempt, where it was sent before the pipeline ran; the transport takes it away.
+    begun: Begun | None = None
+    #: What keeps a stream of requests for further attempts, the client's affair; None where nothing does.
+    replay: Any = None
+    #: Something is held for it until its end, to which it must come though nobody waits for it.
+    holds = False
     #: grpc's own call of the attempt that runs, or ran last.
     inner: Any = None
     #: Set when there is one, for who waits for it before that.
@@ -139,8 +201,17 @@ class Call:
     #: None while it is running.
     code: grpc.StatusCode | None = None
     details = ""
+    #: The throttle and budget that further attempts draw from, once there was a reason to ask.
+    allowance: Any = None
     #: Why there was no further attempt.
     stop: StopReason | None = None
+    #: The `idempotency-key` in the metadata; "" where there is none, or the method declares nothing about it.
+    idempotency_key = ""
+    #: Whether the kit has made it, and not the caller.
+    key_is_made = False
+    #: What answered in place of the call, and what it had failed with; see `kit.call.CallReport`.
+    degraded = ""
+    failure = ""
     #: Called with the status and its text when a stream that was opened has ended.
     at_end: tuple[Callable[[grpc.StatusCode, str], None], ...] = ()
 
@@ -160,7 +231,7 @@ class Call:
         self.request = request
         #: Seconds that the code named.
         self.timeout = timeout
-        #: The caller's metadata: a sequence of pairs or None.
+        #: The caller's metadata, and the call's own idempotency key: a sequence of pairs or None.
         self.metadata = metadata
         self.credentials = credentials
         self.wait_for_ready = wait_for_ready
@@ -225,11 +296,25 @@ class Layer(Protocol):
         ...
 
 
+@runtime_checkable
+class Keeping(Protocol):
+    """A layer that keeps something for each set of rules."""
+
+    def keep(self, policies: Sequence[Resolved]) -> None:
+        """Forgets what is kept for rules that none of these policies has."""
+        ...
+
+
 class Pipeline:
     """Layers in order, the outermost first."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = tuple(layers)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers themselves, outermost first."""
+        return self._layers
 
     def handler(self, method: Method, transport: Handler) -> Handler:
         """The chain for one method, ending at `transport`. Build it once."""
@@ -237,6 +322,18 @@ class Pipeline:
         for layer in reversed(self._layers):
             handler = layer.wrap(method, handler)
         return handler
+
+    def keep(self, policies: Iterable[Resolved]) -> None:
+        """Lets layers forget what they keep for rules that none of these policies has."""
+        in_use: list[Resolved] = []
+        for policy in policies:
+            found: Resolved | None = policy
+            while found is not None:
+                in_use.append(found)
+                found = found.stand_in
+        for layer in self._layers:
+            if isinstance(layer, Keeping):
+                layer.keep(in_use)
 
     def describe(self, method: Method | None = None) -> list[str]:
         """The names of the layers, outermost first; with a method, only of those that act on it."""

@@ -13,15 +13,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kit.client.endpoints import Endpoint, Endpoints
+from kit.client.endpoints import NOT_CONNECTED, Endpoint, Endpoints
 from kit.clock import Clock
 from kit.errors import CallRefused, NoEndpoint
 from kit.layers import Breakers
 from kit.pipeline import Attempted, Call, Handler, Method, Outcome
+from kit.policy import Resolved
 from kit.resilience.balance import BalanceRules, Pick, balancer
 from kit.resilience.breaker_rules import BreakerRules, Verdict, classify
 from kit.resilience.deadline import attempt_timeout
-from kit.resilience.outlier import OutlierRules, Outliers, Permit
+from kit.resilience.outlier import OutlierRules, Outliers, Permit, State
 
 __all__ = ["BalanceLayer"]
 
@@ -113,6 +114,12 @@ class _Chooser:
             pick.released()
             left_out.add(address)
 
+    def ejected(self) -> list[str]:
+        """Addresses that are out or on trial."""
+        if self._outliers is None:
+            return []
+        return [address for address in self._known if self._outliers.state(address) is not State.IN]
+
     def _follow(self, now: float) -> None:
         """Takes in that the endpoints have changed."""
         self._seen = self._endpoints.all
@@ -121,11 +128,10 @@ class _Chooser:
             self._balancer.remove(address)
             if self._outliers is not None:
                 self._outliers.remove(address)
-        for address in known:
-            if address not in self._known:
-                self._balancer.add(address, now)
-                if self._outliers is not None:
-                    self._outliers.add(address)
+        for address, endpoint in known.items():
+            self._balancer.add(address, now, weight=endpoint.weight)
+            if address not in self._known and self._outliers is not None:
+                self._outliers.add(address)
         self._known = known
 
     def _tell(self) -> None:
@@ -157,10 +163,21 @@ class BalanceLayer:
         endpoints.on_gone.append(self._breakers.forget)
         self._choosers: dict[tuple[BalanceRules, OutlierRules | None], _Chooser] = {}
 
+    def ejected(self) -> frozenset[str]:
+        """Addresses that the methods of one policy at least do not go to because their calls fail there."""
+        return frozenset(address for chooser in self._choosers.values() for address in chooser.ejected())
+
+    def keep(self, policies: Sequence[Resolved]) -> None:
+        """Forgets what is known of endpoints by rules that no method has any more."""
+        for gone in self._choosers.keys() - {(policy.balance, policy.outlier) for policy in policies}:
+            del self._choosers[gone]
+
     def wrap(self, method: Method, inner: Handler) -> Handler:
         endpoints, clock, breakers, rules = self._endpoints, self._clock, self._breakers, method.policy.breaker
         connects_first = method.may_retry and not method.may_replay
         streams = method.shape.streams_responses
+        if endpoints.hint is not None:
+            inner = _hinted(inner, endpoints)
         key = (method.policy.balance, method.policy.outlier)
         chooser = self._choosers.get(key)
         if chooser is None:
@@ -168,6 +185,10 @@ class BalanceLayer:
         choose = chooser.choose
 
         def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            begun = call.begun
+            if begun is not None:
+                call.endpoint = begun.endpoint
+                return inner(call)
             known = endpoints.look(again=bool(call.attempts))
             if len(known) != 1:
                 return among(call)
@@ -185,8 +206,13 @@ class BalanceLayer:
             return Outcome(error=breakers.refusal([endpoint.address for endpoint in endpoints.all], rules))
 
         def pick(call: Call) -> _Choice | None:
-            """An endpoint that is still there and whose breaker does not refuse."""
-            without: set[str] = set()
+            """An endpoint that is still there and whose breaker does not refuse; an unhealthy one if need be."""
+            passed_over = endpoints.passed_over
+            if passed_over and (choice := pick_without(call, set(passed_over))) is not None:
+                return choice
+            return pick_without(call, set())
+
+        def pick_without(call: Call, without: set[str]) -> _Choice | None:
             while True:
                 choice = choose(call.attempts, without)
                 if choice is None:
@@ -198,9 +224,9 @@ class BalanceLayer:
                 without.add(endpoint.address)
 
         async def among(call: Call) -> Outcome:
-            if not endpoints.all:
+            if not endpoints.all or endpoints.pending():
                 since = clock.now()
-                await endpoints.appear(call.expires_at, clock)
+                await endpoints.appear(call.expires_at, clock, patient=bool(call.wait_for_ready))
                 if not endpoints.all:
                     waited = clock.now() - since
                     return Outcome(error=NoEndpoint(f"{endpoints.missing()}; waited {waited:.1f} s"))
@@ -235,13 +261,31 @@ class BalanceLayer:
             if await endpoint.connected(allowed):
                 call.endpoint = endpoint
                 return await inner(call)
-            details = f"no connection to {endpoint.address}; nothing was sent"
+            why = f"no connection to {endpoint.address} ({await endpoints.why(endpoint)})"
+            nobody = endpoints.unreachable()
+            details = f"{endpoints.missing() if nobody else ''}{'; ' if nobody else ''}{why}; nothing was sent"
             tried = Attempted(len(call.attempts) + 1, endpoint.address, call.delay, started, allowed, sent=False)
             tried.settle(grpc.StatusCode.UNAVAILABLE, details, clock.now())
             call.attempts.append(tried)
-            error = CallRefused(grpc.StatusCode.UNAVAILABLE, details)
+            error = NoEndpoint(details) if nobody else CallRefused(grpc.StatusCode.UNAVAILABLE, details)
             if rules is not None:
                 breakers.unreachable(endpoint.address, rules, error)
             return Outcome(error=error, unsent=True)
 
         return handle
+
+
+def _hinted(inner: Handler, endpoints: Endpoints) -> Handler:
+    """Adds what to change to the error of an attempt for which there was no connection."""
+
+    async def handle(call: Call) -> Outcome:
+        outcome = await inner(call)
+        error = outcome.error
+        if error is not None and (details := error.details() or "").startswith(NOT_CONNECTED):
+            hinted = endpoints.hinted(details)
+            outcome.error = grpc.aio.AioRpcError(
+                error.code(), error.initial_metadata(), error.trailing_metadata(), hinted, error.debug_error_string()
+            )
+        return outcome
+
+    return handle

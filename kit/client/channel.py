@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypeVar
 
 import aiobreaker
 import grpc
@@ -13,16 +15,27 @@ import grpc.aio
 
 from kit import layers
 from kit.client import guards
+from kit.client._certificates import Certificates
+from kit.client._dns import DnsEndpoints, Resolver, dns_name, resolve
+from kit.client._local import LocalEndpoints
+from kit.client._policies import Built, Policies
+from kit.client._proxy import is_proxied
+from kit.client._replay import ReplayLayer
 from kit.client.balance import BalanceLayer
-from kit.client.endpoints import Endpoints, LocalEndpoints, static_addresses
+from kit.client.care import Care
+from kit.client.direct import NEVER, Direct, direct
+from kit.client.endpoints import Endpoints, static_addresses
 from kit.client.events import Listener, Listeners
-from kit.client.stubs import StreamStreamStub, StreamUnaryStub, UnaryStreamStub, UnaryUnaryStub
-from kit.client.transport import on_endpoint
+from kit.client.reports import ChannelStatistics, EndpointCheck, HealthReport
+from kit.client.stubs import DirectStub, StreamStreamStub, StreamUnaryStub, Stub, UnaryStreamStub, UnaryUnaryStub
+from kit.client.tls import TlsFiles
+from kit.client.transport import on_endpoint, over_continuation
 from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
 from kit.errors import ConfigurationError
 from kit.pipeline import Handler, Method, Pipeline, Shape
-from kit.policy import PolicySource, overrides_from, policy_for
+from kit.policy import PolicySource, Resolved
+from kit.resilience.pulse import HealthCheck
 
 __all__ = ["Channel", "channel", "client_pipeline"]
 
@@ -39,23 +52,39 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 330_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
+#: A method's shape and path, how its messages become bytes and back, and whether it is registered.
+_Key: TypeAlias = tuple[Shape, str, Any, Any, bool]
+_S = TypeVar("_S", bound=Stub)
 
 
 def client_pipeline(
-    clock: Clock, rng: random.Random, endpoints: Endpoints | None, breakers: layers.Breakers | None = None
+    clock: Clock,
+    rng: random.Random,
+    endpoints: Endpoints | None,
+    breakers: layers.Breakers | None = None,
+    allowances: layers.Allowances | None = None,
 ) -> Pipeline:
     """The layers of a call, outermost first. Without endpoints (on a stock channel) nothing is picked.
 
-    One pipeline is one target: it has one set of throttles and budgets, and of breakers, which may be given.
+    One pipeline is one target: it has one set of breakers, and of throttles and budgets; they may be given.
     """
     breakers = breakers if breakers is not None else layers.Breakers(clock)
-    allowances = layers.Allowances(clock)
+    allowances = allowances if allowances is not None else layers.Allowances(clock)
     balance = [] if endpoints is None else [BalanceLayer(endpoints, clock, rng.random, breakers)]
-    return Pipeline(
+
+    def chain(method: Method) -> Handler:
+        """The whole of it for a method that stands in for another one."""
+        return pipeline.handler(method, over_continuation(method) if endpoints is None else on_endpoint(method))
+
+    pipeline = Pipeline(
         [
             layers.ReportLayer(clock),
             layers.TraceCallLayer(),
             layers.DeadlineLayer(clock),
+            layers.IdempotencyKeyLayer(clock),
+            layers.FallbackLayer(clock, chain),
+            ReplayLayer(),
+            layers.ConcurrencyLayer(layers.Limits(clock)),
             layers.RetryLayer(clock, rng.random, allowances),
             layers.HedgeLayer(clock, allowances),
             *balance,
@@ -64,6 +93,7 @@ def client_pipeline(
             layers.TraceAttemptLayer(),
         ]
     )
+    return pipeline
 
 
 class Channel(grpc.aio.Channel):
@@ -74,45 +104,83 @@ class Channel(grpc.aio.Channel):
         target: str | Sequence[str],
         *,
         policy: PolicySource = None,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | TlsFiles | None = None,
         options: Sequence[tuple[str, Any]] = (),
         compression: grpc.Compression | None = None,
         registry: Registry | None = None,
         breaker_listeners: Sequence[Any] = (),
         on_event: Listener | None = None,
+        warm_up: bool = False,
+        health: HealthCheck | None = None,
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
         open_channel: Callable[[str], grpc.aio.Channel] | None = None,
+        resolver: Resolver = resolve,
     ) -> None:
         guards.refuse_channel(target)
-        self._overrides = overrides_from(policy)
+        self._listeners = Listeners([] if on_event is None else [on_event])
+        self._policies = Policies(policy, clock, self._listeners)
         self._home = guards.Home(target)
         self._clock = clock
-        self._listeners = Listeners([] if on_event is None else [on_event])
-        self._methods: dict[object, tuple[Method, Handler]] = {}
+        self._methods: dict[_Key, Built] = {}
+        #: Whoever is to be told of another policy.
+        self._stubs: dict[_Key, weakref.WeakSet[Stub]] = {}
 
-        def dial(address: str, *more: tuple[str, Any]) -> grpc.aio.Channel:
-            if open_channel is not None:  # simulations open sub-channels of their own
-                return open_channel(address)
-            arguments = [*_OPTIONS, *more, *options]
+        # What spreads clients over time is no secret.
+        rng = rng or random.Random()  # noqa: S311
+        own: list[tuple[str, Any]] = []
+
+        def connect(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+            # Of two values for one option grpc takes the first.
+            arguments = tuple(dict([*_OPTIONS, *own, *options]).items())
             if credentials is None:
                 return grpc.aio.insecure_channel(address, arguments, compression)
             return grpc.aio.secure_channel(address, credentials, arguments, compression)
+
+        certificates: Certificates | None = None
+        if open_channel is not None:  # simulations open sub-channels of their own
+            dial = open_channel
+        elif isinstance(credentials, TlsFiles):
+            certificates = Certificates(credentials, connect, clock, self._listeners)
+            dial = certificates.dial
+        else:
+            dial = partial(connect, credentials=credentials)
 
         if isinstance(target, str) and target.startswith("local:"):
             name = target.removeprefix(_LOCAL)
             if not target.startswith(_LOCAL) or not name:
                 raise ConfigurationError(f'{target!r}: write "local:///name"')
-            authority = ("grpc.default_authority", name)
+            own.append(("grpc.default_authority", name))
+        addresses = [] if own else static_addresses(target)
+        names = [dns_name(address) for address in addresses]
+        in_dns = names[0] if len(names) == 1 else None
+        if in_dns is not None and is_proxied(in_dns.host, options):
+            in_dns = None
+        if in_dns is not None:
+            own += [("grpc.default_authority", in_dns.authority), ("grpc.enable_http_proxy", 0)]
+        if isinstance(credentials, TlsFiles) and credentials.server_name is not None:
+            own.append(("grpc.default_authority", credentials.server_name))
+
+        self._endpoints: Endpoints
+        if not addresses:
             found = registry if registry is not None else Registry()
-            self._endpoints: Endpoints = LocalEndpoints(name, lambda at: dial(at, authority), found, clock.now)
+            self._endpoints = LocalEndpoints(name, dial, found, clock.now, self._listeners)
+        elif in_dns is not None:
+            self._endpoints = DnsEndpoints(addresses[0], in_dns, dial, clock, rng.random, self._listeners, resolver)
         else:
-            addresses = static_addresses(target)
-            self._endpoints = Endpoints(",".join(addresses), dial, addresses)
+            self._endpoints = Endpoints(",".join(addresses), dial, addresses, self._listeners)
+        if certificates is not None:
+            certificates.follow(self._endpoints)
         self._breakers = layers.Breakers(clock, breaker_listeners)
-        # What spreads clients over time is no secret.
-        rng = rng or random.Random()  # noqa: S311
-        self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers)
+        self._allowances = layers.Allowances(clock)
+        self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers, self._allowances)
+        self._policies.concern(self._endpoints.target, self._pipeline)
+        if self._policies.files and open_channel is None:  # a simulation has one policy
+            self._endpoints.on_use.append(self._policies.following(self._endpoints.background))
+        balance = next(layer for layer in self._pipeline.layers if isinstance(layer, BalanceLayer))
+        self._care = Care(
+            self._endpoints, balance, clock, rng.random, self._listeners, self._home, warm_up=warm_up, health=health
+        )
 
     @property
     def target(self) -> str:
@@ -129,21 +197,54 @@ class Channel(grpc.aio.Channel):
         """The circuit breakers that calls have met so far, named by their endpoint."""
         return self._breakers.all()
 
-    def _method(self, shape: Shape, path: str, serialize: Any, deserialize: Any, registered: bool) -> tuple[Any, ...]:
-        key = (shape, path, serialize, deserialize, registered)
-        known = self._methods.get(key)
-        if known is None:
+    def _key(self, shape: Shape, path: str, serialize: Any, deserialize: Any, registered: bool | None) -> _Key:
+        """What the method is known by from here on."""
+        key = (shape, path, serialize, deserialize, bool(registered))
+        if key not in self._methods:
+            self._bind(key)
+        return key
+
+    def _bind(self, key: _Key) -> None:
+        shape, path, serialize, deserialize, registered = key
+
+        def build(policy: Resolved) -> Built:
             method = Method(
                 path=path,
                 shape=shape,
-                policy=policy_for(path, self._overrides),
+                policy=policy,
                 target=self._endpoints.target,
                 request_serializer=serialize,
                 response_deserializer=deserialize,
                 registered=registered,
             )
-            known = self._methods[key] = (method, self._home.bound(self._pipeline.handler(method, on_endpoint(method))))
-        return (*known, self._clock)
+            return method, self._home.bound(self._pipeline.handler(method, on_endpoint(method)))
+
+        def take(built: Built) -> None:
+            former = self._methods.get(key)
+            self._methods[key] = built
+            if former is not None:
+                for endpoint in self._endpoints.all:
+                    endpoint.forget(former[0])
+            for stub in self._stubs.get(key, ()):
+                # It holds what it was made with, and nothing else.
+                type(stub).__init__(stub, *self._held(key, type(stub)))
+
+        self._policies.bind(path, build, take)
+
+    def _direct(self, key: _Key) -> Direct | None:
+        return direct(self._pipeline, *self._methods[key], self._clock, self._breakers, self._allowances, self._home)
+
+    def _held(self, key: _Key, kind: type[Stub]) -> tuple[Any, ...]:
+        """What a stub of that kind is made with."""
+        usual = (*self._methods[key], self._clock)
+        return (*usual, self._direct(key) or NEVER, self._endpoints) if kind is DirectStub else usual
+
+    def _stub(self, kind: type[_S], key: _Key) -> _S:
+        """A stub, which changes over when the method's policy does."""
+        stub = kind(*self._held(key, kind))
+        if self._policies.files:
+            self._stubs.setdefault(key, weakref.WeakSet()).add(stub)
+        return stub
 
     def unary_unary(
         self,
@@ -152,10 +253,8 @@ class Channel(grpc.aio.Channel):
         response_deserializer: Any = None,
         _registered_method: bool | None = False,
     ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
-        found = self._method(
-            Shape.UNARY_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
-        )
-        return UnaryUnaryStub(*found)
+        key = self._key(Shape.UNARY_UNARY, method, request_serializer, response_deserializer, _registered_method)
+        return self._stub(UnaryUnaryStub if self._direct(key) is None else DirectStub, key)
 
     def unary_stream(
         self,
@@ -164,10 +263,8 @@ class Channel(grpc.aio.Channel):
         response_deserializer: Any = None,
         _registered_method: bool | None = False,
     ) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
-        found = self._method(
-            Shape.UNARY_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
-        )
-        return UnaryStreamStub(*found)
+        key = self._key(Shape.UNARY_STREAM, method, request_serializer, response_deserializer, _registered_method)
+        return self._stub(UnaryStreamStub, key)
 
     def stream_unary(
         self,
@@ -176,10 +273,8 @@ class Channel(grpc.aio.Channel):
         response_deserializer: Any = None,
         _registered_method: bool | None = False,
     ) -> grpc.aio.StreamUnaryMultiCallable[Any, Any]:
-        found = self._method(
-            Shape.STREAM_UNARY, method, request_serializer, response_deserializer, bool(_registered_method)
-        )
-        return StreamUnaryStub(*found)
+        key = self._key(Shape.STREAM_UNARY, method, request_serializer, response_deserializer, _registered_method)
+        return self._stub(StreamUnaryStub, key)
 
     def stream_stream(
         self,
@@ -188,10 +283,8 @@ class Channel(grpc.aio.Channel):
         response_deserializer: Any = None,
         _registered_method: bool | None = False,
     ) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
-        found = self._method(
-            Shape.STREAM_STREAM, method, request_serializer, response_deserializer, bool(_registered_method)
-        )
-        return StreamStreamStub(*found)
+        key = self._key(Shape.STREAM_STREAM, method, request_serializer, response_deserializer, _registered_method)
+        return self._stub(StreamStreamStub, key)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """The best state among the endpoints; IDLE when there is none."""
@@ -212,9 +305,37 @@ class Channel(grpc.aio.Channel):
             await self.wait_for_state_change(state)
             state = self.get_state(try_to_connect=True)
 
+    async def check_now(self) -> HealthReport:
+        """Checks the health of every endpoint by grpc.health.v1, all at once; connects those that are not connected.
+
+        A server without a health service is healthy if it answers.
+        """
+        return await self._care.check_now()
+
+    async def wait_for_healthy(self, timeout: float = 5.0) -> EndpointCheck:
+        """Returns the first endpoint that is found healthy; a slow one will do.
+
+        Raises kit.errors.NoEndpoint, which names each endpoint and why it is not healthy, after `timeout` seconds.
+        """
+        return await self._care.wait_for_healthy(timeout)
+
+    def force_reconnect(self, address: str | None = None) -> None:
+        """Gives every endpoint, or the one of that address, a new connection; calls in flight end over the old one.
+
+        From then on these connections are looked after, as with `warm_up`. Raises kit.errors.UsageError for an address
+        that the channel has not.
+        """
+        self._care.force_reconnect(address)
+
+    def statistics(self) -> ChannelStatistics:
+        """What is known of every endpoint by now. Costs calls nothing."""
+        return self._care.statistics()
+
     async def close(self, grace: float | None = None) -> None:
         """Takes no further calls; those in flight get `grace` seconds and are then cancelled."""
+        self._care.stop()
         await self._endpoints.close(grace)
+        await self._care.stopped()
 
     async def __aenter__(self) -> Self:
         return self
@@ -229,19 +350,28 @@ def channel(
     target: str | Sequence[str],
     *,
     policy: PolicySource = None,
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: grpc.ChannelCredentials | TlsFiles | None = None,
     options: Sequence[tuple[str, Any]] = (),
     compression: grpc.Compression | None = None,
     registry: Registry | None = None,
     breaker_listeners: Sequence[Any] = (),
     on_event: Listener | None = None,
+    warm_up: bool = True,
+    health: HealthCheck | None = None,
 ) -> Channel:
     """Opens a channel to "host:port", "h:1,h:2", a list, "dns:///host:port", or "local:///name" in the local registry.
 
     `policy` None takes what the descriptors say; otherwise it is a `MethodPolicy` for every method, a mapping from
-    "/package.Service/Method", "/package.Service/*" or "*" to `MethodPolicy`, or the path of a TOML file. `credentials`,
-    `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's; `on_event` is told what happens to the
-    channel (`kit.client.events`). Nothing is connected yet when it returns.
+    "/package.Service/Method", "/package.Service/*" or "*" to `MethodPolicy`, or the path of a TOML file, which is
+    followed when it changes (as the one that KIT_POLICY names). `credentials` are grpc's, or a `kit.TlsFiles`, whose
+    files are followed when they change. `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's;
+    `on_event` is told what happens to the channel (`kit.client.events`). Nothing is connected or looked up yet when it
+    returns.
+
+    With `warm_up` all endpoints are connected in the background, 100 ms later, and connections that are lost are made
+    again; without it only calls connect, as on a bare channel. With `health` every endpoint is checked by
+    grpc.health.v1 at intervals, and goes without calls while it is unhealthy and others are not. That is off unless
+    asked for: the checks are calls that servers see, count and log, and they keep idle connections open.
 
     Raises ConfigurationError for what is no target and PolicyError for a policy that is wrong.
     """
@@ -254,4 +384,6 @@ def channel(
         registry=registry,
         breaker_listeners=breaker_listeners,
         on_event=on_event,
+        warm_up=warm_up,
+        health=health,
     )

@@ -54,6 +54,8 @@ class Driven:
         else:
             if call.inner is None:
                 self._drive_by_task()
+            elif call.holds:
+                self._watch()
 
     def _settle(self, outcome: Outcome | None, failure: BaseException | None) -> None:
         self._outcome, self._failure = outcome, failure
@@ -116,9 +118,10 @@ class Driven:
         if self._settled:
             return
         self._watch()
-        if self._event is None:
-            self._event = asyncio.Event()
-        await self._event.wait()
+        if not self._settled:
+            if self._event is None:
+                self._event = asyncio.Event()
+            await self._event.wait()
 
     async def _join(self) -> None:
         """Waits for what another one drives; being cancelled here cancels the call."""

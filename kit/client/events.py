@@ -13,7 +13,20 @@ from typing import TypeAlias
 
 from kit.callbacks import run_callback
 
-__all__ = ["ChannelEvent", "Listener", "Listeners"]
+__all__ = [
+    "CertificatesReloaded",
+    "ChannelEvent",
+    "EndpointHealthy",
+    "EndpointUnhealthy",
+    "EndpointsChanged",
+    "Listener",
+    "Listeners",
+    "LookupFailed",
+    "PolicyReloaded",
+    "ReconnectFailed",
+    "Reconnected",
+    "WarmedUp",
+]
 
 log = logging.getLogger("kit.client")
 
@@ -53,3 +66,134 @@ class Listeners:
                 run_callback(listener, event)
             except Exception:
                 log.exception("a listener failed on %s", type(event).__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointsChanged(ChannelEvent):
+    """Addresses have come or gone: in DNS, or in the local registry."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = [
+            f"{', '.join(addresses)} {verb}"
+            for addresses, verb in ((self.added, "added"), (self.removed, "removed"))
+            if addresses
+        ]
+        return f"{self.target}: {'; '.join(words)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookupFailed(ChannelEvent):
+    """DNS gave no answer. The addresses that were known stay. Told once for each reason until it answers again."""
+
+    reason: str
+    #: What calls go to until it answers.
+    kept: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kept = f"; calls still go to {', '.join(self.kept)}" if self.kept else ""
+        return f"{self.target}: {self.reason}{kept}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CertificatesReloaded(ChannelEvent):
+    """The files of certificates have changed. Refused, calls go on with the former ones."""
+
+    accepted: bool
+    #: Why they are refused; "" where they are not.
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.accepted:
+            return f"{self.target}: new certificates are in use"
+        return f"{self.target}: new certificates are refused, the former ones stay: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmedUp(ChannelEvent):
+    """The channel has tried to connect every endpoint, once. What failed is tried again."""
+
+    connected: tuple[str, ...] = ()
+    #: (address, why); the target itself where it has no endpoint.
+    failed: tuple[tuple[str, str], ...] = ()
+    #: That it took.
+    seconds: float
+
+    def __str__(self) -> str:
+        words = [f"{len(self.connected)} connected in {self.seconds * 1000:.0f} ms"]
+        words += [f"{address} failed: {why}" for address, why in self.failed]
+        return f"{self.target}: warmed up, {'; '.join(words)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconnectFailed(ChannelEvent):
+    """A connection that was lost, or never made, has been given up. A call or `force_reconnect` tries again.
+
+    Told once until there is a connection again.
+    """
+
+    address: str
+    tries: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.address} cannot be reached, given up after {self.tries} tries: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconnected(ChannelEvent):
+    """An endpoint that had been given up has a connection again."""
+
+    address: str
+    #: Seconds since it was given up.
+    after: float
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.address} is connected again, {self.after:.1f} s after it was given up"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointUnhealthy(ChannelEvent):
+    """An endpoint says that it does not serve, or several health checks of it have failed in a row. Told once."""
+
+    address: str
+    #: In a row.
+    failures: int
+    why: str
+
+    def __str__(self) -> str:
+        checks = "1 check" if self.failures == 1 else f"{self.failures} checks"
+        return f"{self.target}: {self.address} is unhealthy after {checks}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointHealthy(ChannelEvent):
+    """An endpoint that was unhealthy answers well again."""
+
+    address: str
+    #: Seconds for which it was unhealthy.
+    after: float
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.address} is healthy again after {self.after:.1f} s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyReloaded(ChannelEvent):
+    """A TOML file of policy has changed, or has gone. Refused, the former one stays in force as a whole."""
+
+    #: The file's path.
+    source: str
+    accepted: bool
+    #: Why it is refused; "" where it is not.
+    reason: str = ""
+    #: Those of the channel's methods, "/package.Service/Method", whose policy is another one from the next call on.
+    methods: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        whose = f"{self.target}: " if self.target else ""
+        if not self.accepted:
+            return f"{whose}policy {self.source} is refused, the former one stays in force: {self.reason}"
+        return f"{whose}policy {self.source} is in force; changed are {', '.join(self.methods) or 'no methods in use'}"

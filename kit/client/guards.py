@@ -57,6 +57,11 @@ class Home:
 
         return handle
 
+    def check(self) -> None:
+        """Raises UsageError anywhere but at home."""
+        if asyncio._get_running_loop() is not self.loop:
+            raise self._misuse()
+
     def _misuse(self) -> UsageError:
         what = f"the channel to {self._target}"
         if self.loop is _FORKED:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from kit.client import guards
-from kit.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from kit.client._policies import Built, Policies
+from kit.client.calls import UnaryUnaryCall
 from kit.client.channel import client_pipeline
+from kit.client.direct import Direct, direct, sent_by
+from kit.client.events import Listener, Listeners
+from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from kit.client.transport import over_continuation
 from kit.clock import SYSTEM, Clock
-from kit.layers import Breakers
+from kit.layers import Allowances, Breakers
 from kit.pipeline import Call, Handler, Method, Pipeline, Shape
-from kit.policy import Overrides, PolicySource, overrides_from, policy_for
+from kit.policy import PolicySource, Resolved
 
 __all__ = ["client_interceptors"]
 
@@ -28,20 +33,18 @@ __all__ = ["client_interceptors"]
 class _Adapter:
     """The pipeline for one shape; each method's chain is built at its first call."""
 
-    def __init__(self, shape: Shape, pipeline: Pipeline, overrides: Overrides, clock: Clock) -> None:
+    def __init__(self, shape: Shape, pipeline: Pipeline, policies: Policies, clock: Clock) -> None:
         self._shape = shape
         self._pipeline = pipeline
-        self._overrides = overrides
+        self._policies = policies
         self._clock = clock
-        self._methods: dict[Any, tuple[Method, Handler]] = {}
+        self._methods: dict[Any, Built] = {}
 
     def _call(self, send: Any, details: Any, request: Any) -> tuple[Call, Handler, Clock]:
         known = self._methods.get(details.method)
         if known is None:
-            path = details.method.decode() if isinstance(details.method, bytes) else details.method
-            method = Method(path=path, shape=self._shape, policy=policy_for(path, self._overrides), target="")
-            known = (method, self._pipeline.handler(method, over_continuation(method)))
-            self._methods[details.method] = known
+            self._bind(details.method)
+            known = self._methods[details.method]
         method, handler = known
         call = Call(
             method,
@@ -54,11 +57,40 @@ class _Adapter:
         )
         return call, handler, self._clock
 
+    def _bind(self, name: Any) -> None:
+        path = name.decode() if isinstance(name, bytes) else name
+
+        def build(policy: Resolved) -> Built:
+            method = Method(path=path, shape=self._shape, policy=policy, target="")
+            return method, self._pipeline.handler(method, over_continuation(method))
+
+        self._policies.bind(path, build, partial(self._take, name))
+        self._policies.follow()
+
+    def _take(self, name: Any, built: Built) -> None:
+        self._methods[name] = built
+
 
 @guards.asynchronous_only
 class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(
+        self, pipeline: Pipeline, policies: Policies, clock: Clock, breakers: Breakers, allowances: Allowances
+    ) -> None:
+        super().__init__(Shape.UNARY_UNARY, pipeline, policies, clock)
+        self._breakers = breakers
+        self._allowances = allowances
+        self._direct: dict[Any, Direct | None] = {}
+
+    def _take(self, name: Any, built: Built) -> None:
+        super()._take(name, built)
+        self._direct[name] = direct(self._pipeline, *built, self._clock, self._breakers, self._allowances)
+
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
+        at_once = self._direct.get(client_call_details.method)
+        call = None if at_once is None else at_once.begin(client_call_details.timeout, None, "")
+        if call is None:
+            return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
+        return await sent_by(call, continuation, client_call_details, request)
 
 
 @guards.asynchronous_only
@@ -83,21 +115,25 @@ def client_interceptors(
     *,
     policy: PolicySource = None,
     breaker_listeners: Sequence[Any] = (),
+    on_event: Listener | None = None,
     clock: Clock = SYSTEM,
     rng: random.Random | None = None,
 ) -> list[grpc.aio.ClientInterceptor]:
     """Interceptors for `grpc.aio.insecure_channel(..., interceptors=...)`; put them first.
 
     `policy` is as for `kit.channel`. A stock channel is one endpoint, so nothing is picked; grpc hides our call objects
-    inside its own, so reports are had by `kit.reports()` or from the error. Raises PolicyError.
+    inside its own, so reports are had by `kit.reports()` or from the error. `on_event` is told when a file of policy
+    has changed (`kit.client.events`). Raises PolicyError.
     """
-    overrides = overrides_from(policy)
+    policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event]))
     # What spreads clients over time is no secret.
     rng = rng or random.Random()  # noqa: S311
-    pipeline = client_pipeline(clock, rng, None, Breakers(clock, breaker_listeners))
+    breakers, allowances = Breakers(clock, breaker_listeners), Allowances(clock)
+    pipeline = client_pipeline(clock, rng, None, breakers, allowances)
+    policies.concern("", pipeline)
     return [
-        _UnaryUnary(Shape.UNARY_UNARY, pipeline, overrides, clock),
-        _UnaryStream(Shape.UNARY_STREAM, pipeline, overrides, clock),
-        _StreamUnary(Shape.STREAM_UNARY, pipeline, overrides, clock),
-        _StreamStream(Shape.STREAM_STREAM, pipeline, overrides, clock),
+        _UnaryUnary(pipeline, policies, clock, breakers, allowances),
+        _UnaryStream(Shape.UNARY_STREAM, pipeline, policies, clock),
+        _StreamUnary(Shape.STREAM_UNARY, pipeline, policies, clock),
+        _StreamStream(Shape.STREAM_STREAM, pipeline, policies, clock),
     ]

@@ -7,14 +7,17 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kit.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from kit.client.calls import UnaryUnaryCall
+from kit.client.direct import Direct, Never
+from kit.client.endpoints import Endpoints
+from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from kit.clock import Clock
 from kit.pipeline import Call, Handler, Method
 
-__all__ = ["StreamStreamStub", "StreamUnaryStub", "UnaryStreamStub", "UnaryUnaryStub"]
+__all__ = ["DirectStub", "StreamStreamStub", "StreamUnaryStub", "Stub", "UnaryStreamStub", "UnaryUnaryStub"]
 
 
-class _Stub:
+class Stub:
     """What a stub holds for one method."""
 
     __slots__ = ("_clock", "_handler", "_method")
@@ -25,7 +28,7 @@ class _Stub:
         self._clock = clock
 
 
-class UnaryUnaryStub(_Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+class UnaryUnaryStub(Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
     def __call__(
         self,
         request: Any,
@@ -48,7 +51,47 @@ class UnaryUnaryStub(_Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         return UnaryUnaryCall(call, self._handler, self._clock)
 
 
-class UnaryStreamStub(_Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
+class DirectStub(UnaryUnaryStub):
+    """Sends first attempts at once, where there is nothing to decide (`kit.client.direct`)."""
+
+    __slots__ = ("_direct", "_endpoints")
+
+    def __init__(
+        self, method: Method, handler: Handler, clock: Clock, direct: Direct | Never, endpoints: Endpoints
+    ) -> None:
+        super().__init__(method, handler, clock)
+        self._direct = direct
+        self._endpoints = endpoints
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> UnaryUnaryCall:
+        try:
+            call = self._direct.send(
+                self._endpoints, request, timeout, metadata, credentials, wait_for_ready, compression
+            )
+        except Exception:  # noqa: BLE001 - it is raised once more by the pipeline, to whom it tells what
+            call = None
+        if call is not None:
+            return call
+        return super().__call__(
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+
+
+class UnaryStreamStub(Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
     def __call__(
         self,
         request: Any,
@@ -71,7 +114,7 @@ class UnaryStreamStub(_Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
         return UnaryStreamCall(call, self._handler, self._clock)
 
 
-class StreamUnaryStub(_Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
+class StreamUnaryStub(Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
     def __call__(
         self,
         request_iterator: Any = None,
@@ -93,7 +136,7 @@ class StreamUnaryStub(_Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
         return StreamUnaryCall(call, self._handler, self._clock)
 
 
-class StreamStreamStub(_Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
+class StreamStreamStub(Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
     def __call__(
         self,
         request_iterator: Any = None,

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
 
-from kit.pipeline import Call, Handler, Method, Outcome, Shape
+from kit.client._replay import unpacking
+from kit.pipeline import Call, Handler, Method, Outcome
 
 __all__ = ["on_endpoint", "over_continuation"]
 
@@ -42,20 +44,28 @@ class _KeepsStatus:
             self._core.set_internal_error(error)
 
 
-def _keep_status(inner: Any) -> None:
+def _streaming(call: Call, feed: Any, inner: Any) -> None:
+    """Prepares grpc's own call for a stream of requests."""
     core = getattr(inner, "_cython_call", None)
     if core is not None:
         inner._cython_call = _KeepsStatus(core)
+    opened = getattr(inner, "_metadata_sent", None)
+    if opened is not None:
+        # grpc.aio leaves a writer waiting for ever where the call was cancelled before it was opened.
+        inner.add_done_callback(lambda _: opened.set())
+    if call.replay is not None:
+        feed.inner = inner
 
 
 def on_endpoint(method: Method) -> Handler:
     """Sends to `Call.endpoint`."""
     streams = method.shape.streams_requests
+    kept = replace(method, request_serializer=unpacking(method.request_serializer)) if method.replay_buffer else method
 
     def start(call: Call) -> Any:
         timeout = call.attempts[-1].timeout
         sent = call.sent_metadata
-        stub = call.endpoint.stub(method)
+        stub = call.endpoint.stub(kept)
         options: dict[str, Any] = {
             "timeout": timeout if timeout != math.inf else None,
             "metadata": call.metadata if sent is None else grpc.aio.Metadata(*sent),
@@ -66,9 +76,12 @@ def on_endpoint(method: Method) -> Handler:
             options["wait_for_ready"] = call.wait_for_ready
         if call.compression is not None:
             options["compression"] = call.compression
-        inner = stub(call.request, **options) if not streams or call.request is not None else stub(**options)
         if streams:
-            _keep_status(inner)
+            feed = call.request if call.replay is None else call.replay.feed()
+            inner = stub(**options) if feed is None else stub(feed, **options)
+            _streaming(call, feed, inner)
+        else:
+            inner = stub(call.request, **options)
         call.sent(inner)
         return inner
 
@@ -78,6 +91,7 @@ def on_endpoint(method: Method) -> Handler:
 def over_continuation(method: Method) -> Handler:
     """Sends with `Call.send`, the continuation that a stock channel gives its interceptors."""
     path = method.path.encode()
+    streams = method.shape.streams_requests
 
     async def start(call: Call) -> Any:
         timeout = call.attempts[-1].timeout
@@ -89,9 +103,12 @@ def over_continuation(method: Method) -> Handler:
             call.credentials,
             call.wait_for_ready,
         )
-        inner = await call.send(details, call.request)
-        if method.shape.streams_requests:
-            _keep_status(inner)
+        if streams:
+            feed = call.request if call.replay is None else call.replay.feed()
+            inner = await call.send(details, feed)
+            _streaming(call, feed, inner)
+        else:
+            inner = await call.send(details, call.request)
         call.sent(inner)
         return inner
 
@@ -100,7 +117,12 @@ def over_continuation(method: Method) -> Handler:
 
 def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) -> Handler:
     async def one_message(call: Call) -> Outcome:
-        inner = await start(call) if is_async else start(call)
+        begun = call.begun
+        if begun is not None:
+            inner, call.begun = begun.inner, None
+            call.sent(inner)
+        else:
+            inner = await start(call) if is_async else start(call)
         try:
             return Outcome(await inner)
         except grpc.aio.AioRpcError as error:
@@ -126,4 +148,4 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
 
     if not method.shape.streams_responses:
         return one_message
-    return begun if method.may_replay and method.shape is Shape.UNARY_STREAM else opened
+    return begun if method.begins_late else opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +25,16 @@ class Instance:
     pid: int
     start_time: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: Its share of the calls next to the others', where balancing is weighted; more than 0. Left out of the file at 1.
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"the weight of an instance must be more than 0, not {self.weight}")
 
     def to_json(self) -> bytes:
         """The content of the entry's file."""
-        entry = {
+        entry: dict[str, Any] = {
             "version": VERSION,
             "name": self.name,
             "instance_id": self.instance_id,
@@ -36,6 +43,8 @@ class Instance:
             "start_time": self.start_time,
             "metadata": dict(self.metadata),
         }
+        if self.weight != 1.0:
+            entry["weight"] = self.weight
         return json.dumps(entry, indent=1, sort_keys=True).encode() + b"\n"
 
     @classmethod
@@ -52,6 +61,7 @@ class Instance:
                 pid=int(entry["pid"]),
                 start_time=str(entry["start_time"]),
                 metadata={str(key): str(value) for key, value in entry["metadata"].items()},
+                weight=float(entry.get("weight", 1.0)),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None

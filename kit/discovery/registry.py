@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -46,14 +47,17 @@ class Registration:
         """What is registered."""
         return self._instance
 
-    def update(self, *, address: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        """Replaces address or metadata in one step; lookers see the old entry or the new one, never none."""
+    def update(
+        self, *, address: str | None = None, metadata: Mapping[str, str] | None = None, weight: float | None = None
+    ) -> None:
+        """Replaces what is given in one step; lookers see the old entry or the new one, never none."""
         if self._descriptor is None:
             raise ConfigurationError(f"the registration of {self._instance.name} is closed")
         self._instance = replace(
             self._instance,
             address=self._instance.address if address is None else address,
             metadata=self._instance.metadata if metadata is None else dict(metadata),
+            weight=self._instance.weight if weight is None else _checked(weight),
         )
         old, self._descriptor = self._descriptor, write_locked(self._path, self._instance.to_json())
         os.close(old)
@@ -90,8 +94,13 @@ class Registry:
         self._root = data_dir() / "run" / "registry" if root is None else root
         self._listings: dict[str, _Listing] = {}
 
-    def register(self, name: str, address: str, *, metadata: Mapping[str, str] | None = None) -> Registration:
-        """Makes this process known as an instance of `name` that is reached at `address`."""
+    def register(
+        self, name: str, address: str, *, metadata: Mapping[str, str] | None = None, weight: float = 1.0
+    ) -> Registration:
+        """Makes this process known as an instance of `name` that is reached at `address`.
+
+        `weight` is its share of the calls next to the others', for clients whose balancing is WEIGHTED.
+        """
         instance = Instance(
             name=name,
             instance_id=f"{os.getpid()}-{secrets.token_hex(4)}",
@@ -99,6 +108,7 @@ class Registry:
             pid=os.getpid(),
             start_time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             metadata=dict(metadata or {}),
+            weight=_checked(weight),
         )
         return Registration(self._folder(name), instance)
 
@@ -159,6 +169,12 @@ class Registry:
                 return alive
         except FileNotFoundError:
             return False
+
+
+def _checked(weight: float) -> float:
+    if not 0 < weight < math.inf:
+        raise ConfigurationError(f"the weight of an instance must be more than 0, not {weight}")
+    return weight
 
 
 def _read_folder(folder: Path) -> dict[str, Instance]:

@@ -5,10 +5,11 @@ Methods of a target that declare the same figures share one throttle and one bud
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from kit.clock import Clock
 from kit.pipeline import Method
+from kit.policy import Resolved
 from kit.resilience.budget import Budget, BudgetRules
 from kit.resilience.retry import StopReason
 from kit.resilience.throttle import Throttle, ThrottleRules
@@ -25,6 +26,16 @@ class Allowance:
         self._throttle = throttle
         self._budget = budget
         self._clock = clock
+
+    @property
+    def tokens(self) -> float | None:
+        """What is left in the throttle; None without one."""
+        return None if self._throttle is None else self._throttle.tokens
+
+    @property
+    def retries_left(self) -> int | None:
+        """Further attempts that the budget has now; None without one."""
+        return None if self._budget is None else self._budget.left(self._clock.now())
 
     def began(self) -> None:
         """A call was made."""
@@ -57,6 +68,13 @@ class Allowances:
         self._clock = clock
         self._throttles: dict[ThrottleRules, Throttle] = {}
         self._budgets: dict[BudgetRules, Budget] = {}
+
+    def keep(self, policies: Sequence[Resolved]) -> None:
+        """Lets go of those whose figures no method has any more."""
+        for throttling in self._throttles.keys() - {policy.throttle for policy in policies}:
+            del self._throttles[throttling]
+        for budgeting in self._budgets.keys() - {policy.budget for policy in policies}:
+            del self._budgets[budgeting]
 
     def of(self, method: Method) -> Allowance | None:
         """What the method declares; None where that is neither."""

@@ -40,7 +40,8 @@ class AttemptLayer:
         most = method.policy.retry.max_attempts if hedging is None else hedging.max_attempts
 
         def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
-            started = now()
+            begun = call.begun
+            started = now() if begun is None else begun.started
             before = len(call.attempts)
             endpoint = call.endpoint.address if call.endpoint is not None else ""
             allowed = attempt_timeout(started, call.expires_at, per_try)

@@ -8,7 +8,7 @@ a stream is settled when it ends, is cancelled or is abandoned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -19,6 +19,7 @@ from kit.errors import BreakerOpen
 from kit.layers._aiobreaker_terms import local
 from kit.layers.breaker_facade import CircuitBreaker
 from kit.pipeline import Call, Handler, Method, Outcome
+from kit.policy import Resolved
 from kit.resilience.breaker import Permit, Refusal, Snapshot, State
 from kit.resilience.breaker_rules import BreakerRules, Verdict, classify
 
@@ -31,30 +32,43 @@ class Breakers:
     def __init__(self, clock: Clock, listeners: Sequence[Any] = ()) -> None:
         self._clock = clock
         self._listeners = tuple(listeners)
-        self._known: dict[tuple[str, BreakerRules], CircuitBreaker] = {}
+        self._known: dict[BreakerRules, dict[str, CircuitBreaker]] = {}
 
     def of(self, address: str, rules: BreakerRules) -> CircuitBreaker:
         """The breaker of an endpoint; "" is the only one of a stock channel."""
-        key = (address, rules)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = CircuitBreaker(
-                rules=rules, name=address or None, listeners=self._listeners, clock=self._clock
-            )
-        return found
+        return self.group(rules)(address)
+
+    def group(self, rules: BreakerRules) -> Callable[[str], CircuitBreaker]:
+        """`of` for these rules, for the path of a call: the rules are hashed once."""
+        known = self._known.setdefault(rules, {})
+
+        def of(address: str) -> CircuitBreaker:
+            found = known.get(address)
+            if found is None:
+                found = known[address] = CircuitBreaker(
+                    rules=rules, name=address or None, listeners=self._listeners, clock=self._clock
+                )
+            return found
+
+        return of
 
     def all(self) -> list[CircuitBreaker]:
         """Every breaker that a call has asked so far."""
-        return list(self._known.values())
+        return [breaker for known in self._known.values() for breaker in known.values()]
 
     def forget(self, address: str) -> None:
         """Lets go of the breakers of an endpoint that is gone."""
-        for key in [key for key in self._known if key[0] == address]:
-            del self._known[key]
+        for known in self._known.values():
+            known.pop(address, None)
+
+    def keep(self, rules: Collection[BreakerRules]) -> None:
+        """Lets go of the breakers of any other rules: calls that are made from now on have none of them."""
+        for gone in self._known.keys() - set(rules):
+            del self._known[gone]
 
     def ready(self, address: str, rules: BreakerRules) -> bool:
         """Whether the endpoint may be picked; changes nothing."""
-        found = self._known.get((address, rules))
+        found = self._known.get(rules, {}).get(address)
         return found is None or found.ready()
 
     def unreachable(self, address: str, rules: BreakerRules, error: grpc.aio.AioRpcError) -> None:
@@ -75,6 +89,7 @@ class Breakers:
         return BreakerOpen(
             f"circuit breaker open: {whose}; tried again {when}; nothing was sent",
             endpoints=endpoints,
+            states={address: found.state.name for address, found in snapshots},
             retry_after=left,
             reopen_time=local(self._clock.wall() + left),
         )
@@ -94,16 +109,22 @@ class BreakerLayer:
     def __init__(self, breakers: Breakers) -> None:
         self._breakers = breakers
 
+    def keep(self, policies: Sequence[Resolved]) -> None:
+        """Forgets breakers whose rules no method has any more."""
+        self._breakers.keep([policy.breaker for policy in policies if policy.breaker is not None])
+
     def wrap(self, method: Method, inner: Handler) -> Handler:
         declared = method.policy.breaker
         if declared is None:
             return inner
         rules, breakers, streams = declared, self._breakers, method.shape.streams_responses
+        breaker_of = breakers.group(rules)
 
         async def handle(call: Call) -> Outcome:
             address = call.endpoint.address if call.endpoint is not None else ""
-            breaker = breakers.of(address, rules)
-            permit = breaker.admit(handle, call)
+            breaker = breaker_of(address)
+            begun = call.begun
+            permit = breaker.admit(handle, call) if begun is None else begun.permit
             if isinstance(permit, Refusal):
                 return Outcome(error=breakers.refusal((address,), rules))
             try:
@@ -112,6 +133,8 @@ class BreakerLayer:
                 # The caller gave up, or the request could not be sent at all.
                 permit.released()
                 raise
+            if call.attempt is not None:
+                call.attempt.breaker = breaker
             if outcome.error is not None:
                 breaker.settle(permit, outcome.error)
             elif streams:

@@ -95,12 +95,22 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
             self._tell("before_call", func, *args, **kwargs)
         return answer
 
-    def succeeded(self, permit: Permit) -> None:
+    def permit_if_closed(self, now: float) -> Permit | None:
+        """The same where there is nothing to decide and nobody to tell; None where `admit` must be asked."""
+        machine = self.machine
+        if machine.state is not State.CLOSED or self._listeners:
+            return None
+        permit = machine.admit(now)
+        return permit if type(permit) is Permit else None
+
+    def succeeded(self, permit: Permit, now: float | None = None) -> None:
         """The endpoint works. Of all that settles a permit, only the first counts."""
         if permit.settled:
             return
-        permit.success(self._now())
-        self._publish()
+        permit.success(self._now() if now is None else now)
+        machine = self.machine
+        if machine.changes or machine.failures_in_a_row != self._mirrored:
+            self._publish()
         if self._listeners:
             self._tell("success")
 

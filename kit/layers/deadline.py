@@ -1,13 +1,16 @@
 """The call's deadline: the earliest of what was handed on, what the code names and what the policy allows.
 
-A call whose time is already over is refused here, before anything is sent.
+Of the deadline of the call that is being served a little is kept (`kit.resilience.deadline`). A call whose time is
+already over is refused here, before anything is sent.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Coroutine
 from typing import Any
 
+from kit.call import served_until
 from kit.clock import Clock
 from kit.errors import DeadlineExpired
 from kit.pipeline import Call, Handler, Method, Outcome
@@ -30,8 +33,14 @@ class DeadlineLayer:
         clock_now = self._clock.now
 
         def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            begun = call.begun
+            if begun is not None:
+                # Set already, and in time: it was sent.
+                return inner(call)
             now = clock_now()
-            call.expires_at = call_expiry(now, call.expires_at, allowed, call.timeout)
+            inherited = call.expires_at
+            served = served_until() if inherited != math.inf else inherited
+            call.expires_at = call_expiry(now, inherited, allowed, call.timeout, served)
             return refused(call) if call.expires_at <= now else inner(call)
 
         async def refused(call: Call) -> Outcome:

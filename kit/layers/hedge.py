@@ -1,9 +1,14 @@
-"""Further attempts beside those that run, as `kit.resilience.hedging` decides. Each attempt is a task."""
+"""Further attempts beside those that run, as `kit.resilience.hedging` decides. Each attempt is a task.
+
+An attempt whose answer is a stream has ended, for the race, when its answer began: the transport settles it then. The
+stream goes on as the call's; what the layers inside wanted to do at its end is taken over with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,7 +18,7 @@ from kit.clock import Clock
 from kit.errors import BreakerOpen, CallRefused, PolicyError
 from kit.layers.allowance import Allowances
 from kit.layers.retry import own_time_was_up, pushback_of
-from kit.pipeline import Call, Handler, Method, Outcome, Shape
+from kit.pipeline import Call, Handler, Method, Outcome
 from kit.policy.resolve import STREAMS_ARE_NOT_HEDGED
 from kit.resilience.hedging import Hedge, Step, delay_of
 from kit.resilience.quantile import LatencyQuantile
@@ -37,10 +42,10 @@ class HedgeLayer:
         rules = method.policy.hedging
         if rules is None:
             return inner
-        if method.shape is not Shape.UNARY_UNARY:
-            # Where no descriptor is known, a policy does not show that the method streams.
+        if method.shape.streams_requests:
+            # Where no descriptor is known, a policy does not show that the client streams.
             raise PolicyError(method.path, "hedging.max_attempts", STREAMS_ARE_NOT_HEDGED)
-        clock = self._clock
+        clock, streams = self._clock, method.shape.streams_responses
         allowance = self._allowances.of(method)
         seen = LatencyQuantile(rules.quantile) if rules.quantile is not None else None
 
@@ -52,6 +57,7 @@ class HedgeLayer:
             racing = _Race(call, inner, clock)
             racing.send(0.0)
             sent_at = now
+            won = None
             try:
                 step = machine.woken(now)
                 while step.result is None:
@@ -71,38 +77,66 @@ class HedgeLayer:
                         step = machine.woken(clock.now())
                         continue
                     step = judged(machine, call, racing.branches[ended - 1], racing.outcome(ended), ended)
+                won = step.result
             finally:
-                racing.stop()
-            won = step.result
+                racing.stop(won)
             outcome, branch = racing.outcome(won), racing.branches[won - 1]
             call.inner, call.attempt = branch.inner, branch.attempt
             if call.waiter is not None:
                 call.waiter.set()
-            if outcome.error is None:
+            now = clock.now()
+            if outcome.error is not None:
+                if call.stop is None:
+                    call.stop = _why(outcome.error, machine.sent_attempts < rules.max_attempts)
+            elif streams:
+                # Its end is to come, and says by itself why there was no further attempt.
+                call.stop, call.at_end = None, branch.at_end
+                call.when_ended(ender(branch))
+            else:
                 call.stop = StopReason.OK
-            elif call.stop is None:
-                call.stop = _why(outcome.error, machine.sent_attempts < rules.max_attempts)
-            racing.settle(clock.now(), won)
+                if branch.attempt is not None:
+                    branch.attempt.settle(grpc.StatusCode.OK, "", now)
             if seen is not None and outcome.error is None:
                 for tried in call.attempts:
-                    seen.add(clock.now(), tried.ended - tried.started)
+                    seen.add(now, (now if tried.code is None else tried.ended) - tried.started)
+            for tried in call.attempts:
+                if tried is not branch.attempt:
+                    tried.settle(*_LOST, now)
             return outcome
+
+        def ender(branch: Call) -> Callable[[grpc.StatusCode, str], None]:
+            def ended(code: grpc.StatusCode, details: str) -> None:
+                if branch.attempt is not None:
+                    branch.attempt.settle(code, details, clock.now())
+                if allowance is not None:
+                    allowance.ended(code.value[0], rules.non_fatal)
+
+            return ended
 
         def judged(machine: Hedge, call: Call, branch: Call, outcome: Outcome, number: int) -> Step:
             now = clock.now()
             error = outcome.error
             if error is None:
+                if streams:
+                    return machine.began(number)
                 if allowance is not None:
                     allowance.ended(0, ())
                 return machine.ended(number, 0, now)
             code, pushback = error.code(), pushback_of(error)
             if branch.attempt is not None:
                 branch.attempt.settle(code, error.details() or "", now)
+            if error.initial_metadata():
+                # The server had begun to answer.
+                call.stop = StopReason.COMMITTED
+                if allowance is not None:
+                    allowance.ended(code.value[0], rules.non_fatal)
+                return machine.began(number)
             refused = isinstance(error, CallRefused) and not outcome.unsent
             if refused and machine.sent_attempts > 1:
                 # Of a call that was sent as well, it cannot be said that it did not happen.
                 call.stop = StopReason.BREAKER_OPEN if isinstance(error, BreakerOpen) else StopReason.NO_ENDPOINT
             if allowance is not None and not refused:
+                call.allowance = allowance
                 allowance.ended(code.value[0], rules.non_fatal, pushback=pushback, unsent=outcome.unsent)
             return machine.ended(
                 number,
@@ -169,20 +203,16 @@ class _Race:
         """How an attempt that has ended came out."""
         return self._tasks[number - 1].result()
 
-    def stop(self) -> None:
-        """Cancels what still runs."""
-        for task in self._tasks:
+    def stop(self, won: int | None) -> None:
+        """Cancels what still runs, and answers that began as well, but for the winner."""
+        for number, (task, branch) in enumerate(zip(self._tasks, self.branches, strict=True), 1):
+            if number == won:
+                continue
             if not task.done():
                 task.cancel()
-            elif not task.cancelled():
-                # Looked at, so that asyncio does not complain of what the winner made irrelevant.
-                task.exception()
-
-    def settle(self, now: float, won: int) -> None:
-        """Notes the end of every attempt that has none yet."""
-        winner = self.branches[won - 1].attempt
-        outcome = self.outcome(won)
-        if winner is not None and outcome.error is None:
-            winner.settle(grpc.StatusCode.OK, "", now)
-        for tried in self._call.attempts:
-            tried.settle(*_LOST, now)
+            # Looked at, so that asyncio does not complain of what the winner made irrelevant.
+            elif not task.cancelled() and task.exception() is None and task.result().error is None:
+                if self._call.method.shape.streams_responses:
+                    branch.inner.cancel()
+                for tell in branch.at_end:
+                    tell(*_LOST)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -41,6 +42,7 @@ def report_of(call: Call, now: float) -> CallReport:
         )
         for tried in call.attempts
     )
+    allowance = call.allowance
     return CallReport(
         method=call.method.path,
         target=call.method.target,
@@ -49,12 +51,22 @@ def report_of(call: Call, now: float) -> CallReport:
         details=call.details,
         duration=(call.ended if call.code is not None else now) - call.started,
         stop_reason=call.stop.name if call.stop is not None else "",
+        idempotency_key=call.idempotency_key,
+        degraded=call.degraded,
+        failure=call.failure,
+        breakers={
+            tried.endpoint: tried.breaker.current_state.name for tried in call.attempts if tried.breaker is not None
+        },
+        retries_left=None if allowance is None else allowance.retries_left,
+        throttle_tokens=None if allowance is None else allowance.tokens,
     )
 
 
 def as_call_error(error: grpc.aio.AioRpcError, report: CallReport) -> grpc.aio.AioRpcError:
     """The same failure as an error of the kit, with the report."""
     if isinstance(error, (CallFailed, CallRefused)):
+        if isinstance(error, BreakerOpen):
+            report = replace(report, breakers={**report.breakers, **error.states})
         error.report = report
         return error
     failed = CallFailed(
@@ -92,7 +104,8 @@ class ReportLayer:
                 seen.append(report_of(call, call.ended))
 
         async def handle(call: Call) -> Outcome:
-            call.started = now()
+            begun = call.begun
+            call.started = now() if begun is None else begun.started
             try:
                 outcome = await inner(call)
             except asyncio.CancelledError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -12,6 +13,7 @@ from kit.clock import Clock
 from kit.errors import BreakerOpen, CallRefused
 from kit.layers.allowance import Allowances
 from kit.pipeline import Call, Handler, Method, Outcome
+from kit.policy import Resolved
 from kit.resilience.retry import Retry, StopReason
 
 __all__ = ["PUSHBACK_KEY", "RetryLayer", "own_time_was_up", "pushback_of"]
@@ -33,22 +35,21 @@ class RetryLayer:
         self._allowances = allowances if allowances is not None else Allowances(clock)
         self._random = random
 
+    def keep(self, policies: Sequence[Resolved]) -> None:
+        """Forgets throttles and budgets that no method has any more."""
+        self._allowances.keep(policies)
+
     def wrap(self, method: Method, inner: Handler) -> Handler:
         if not method.may_retry:
             return inner
         rules = method.policy.retry
         if rules.replay_safe and not method.may_replay:
-            rules = type(rules)(
-                max_attempts=rules.max_attempts,
-                backoff=rules.backoff,
-                retryable=rules.retryable,
-                replay_safe=False,
-            )
+            rules = replace(rules, replay_safe=False)
         clock, random = self._clock, self._random
         allowance = self._allowances.of(method)
 
         async def handle(call: Call) -> Outcome:
-            if allowance is not None:
+            if allowance is not None and call.begun is None:
                 allowance.began()
             outcome = await inner(call)
             if outcome.error is None:
@@ -74,13 +75,14 @@ class RetryLayer:
                     error.code().value[0],
                     u=random(),
                     remaining=remaining if remaining > _SLACK else 0.0,
-                    committed=bool(error.initial_metadata()),
+                    committed=bool(error.initial_metadata()) or (call.replay is not None and call.replay.committed),
                     unsent=outcome.unsent,
                     timed_out=own_time_was_up(call, error, now),
                     pushback=pushback,
                 )
                 stop = decision.stop
                 if allowance is not None:
+                    call.allowance = allowance
                     allowance.ended(error.code().value[0], rules.retryable, pushback=pushback, unsent=outcome.unsent)
                     if stop is None and not outcome.unsent:
                         stop = allowance.refusal()

@@ -1,8 +1,9 @@
 """Policy: what is declared about the calls of a method, and what follows from it.
 
 `model` has the dataclasses, `leaves` takes them apart field by field, `from_proto` reads descriptors, `overlay` reads
-TOML, `presets` has the defaults, `resolve` puts all of it together. The machines that work by a policy are in
-`kit.resilience`, the layers that enforce it in `kit.layers`.
+TOML, `watched` follows it, `presets` has the defaults, `unenforced` what is refused, `resolve` puts all of it together,
+and `budget` asks whether policies fit together. The machines that work by a policy are in `kit.resilience`, the layers
+that enforce it in `kit.layers`.
 """
 
 from kit.policy.model import DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy
@@ -11,7 +12,10 @@ from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind, BalancePolicy
 from kit.resilience.breaker_rules import BreakerKind, BreakerPolicy
 from kit.resilience.budget import RetryBudget
+from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
+from kit.resilience.idempotency import IdempotencyKeyMode, IdempotencyKeyPolicy
+from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import RetryPolicy
 from kit.resilience.throttle import RetryThrottling
@@ -21,8 +25,12 @@ __all__ = [
     "BalancePolicy",
     "BreakerKind",
     "BreakerPolicy",
+    "ConcurrencyPolicy",
     "DownstreamCall",
+    "FallbackPolicy",
     "HedgingPolicy",
+    "IdempotencyKeyMode",
+    "IdempotencyKeyPolicy",
     "IdempotencyLevel",
     "Jitter",
     "MethodPolicy",

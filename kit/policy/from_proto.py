@@ -12,15 +12,23 @@ from google.protobuf.message import Message
 from kit.errors import PolicyError
 from kit.policy.leaves import ENFORCED, GROUPS, Leaves
 from kit.policy.model import DownstreamCall, IdempotencyLevel, Preset
+from kit.policy.unenforced import reason
 from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind
 from kit.resilience.breaker_rules import BreakerKind
+from kit.resilience.idempotency import IdempotencyKeyMode
 from kitapi.v1 import policy_pb2
 
 __all__ = ["find_method", "idempotency_level", "method_leaves", "service_leaves"]
 
 #: Enumerations by the leaf that has them; their values are those of the .proto.
-_ENUMS = {"preset": Preset, "retry.jitter": Jitter, "breaker.kind": BreakerKind, "balance.kind": BalanceKind}
+_ENUMS = {
+    "preset": Preset,
+    "retry.jitter": Jitter,
+    "breaker.kind": BreakerKind,
+    "balance.kind": BalanceKind,
+    "idempotency_key.mode": IdempotencyKeyMode,
+}
 
 
 def find_method(method: str, pool: descriptor_pool.DescriptorPool | None = None) -> MethodDescriptor | None:
@@ -69,7 +77,7 @@ def _leaves(policy: Message, method: str, prefix: str = "") -> Leaves:
             found[_enforced(name, method)] = value.ToNanoseconds() / 1e9
         elif isinstance(value, Message):
             if name not in GROUPS:
-                raise PolicyError(method, name, "no layer enforces this; remove it")
+                raise PolicyError(method, name, reason(name))
             found |= _leaves(value, method, f"{name}.")
         else:
             leaf = _value(value, method, _enforced(name, method))
@@ -80,13 +88,13 @@ def _leaves(policy: Message, method: str, prefix: str = "") -> Leaves:
 
 def _enforced(name: str, method: str) -> str:
     if name not in ENFORCED:
-        raise PolicyError(method, name, "no layer enforces this; remove it")
+        raise PolicyError(method, name, reason(name))
     return name
 
 
 def _value(value: Any, method: str, name: str) -> Any:
     """A scalar leaf as the model has it; None for an enum's "unspecified", which sets nothing."""
-    if name.endswith("_status_codes"):
+    if name.endswith("status_codes"):
         codes = frozenset(int(code) for code in value)
         if 0 in codes:
             raise PolicyError(method, name, "OK is not a failure")

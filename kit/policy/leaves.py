@@ -13,10 +13,14 @@ from typing import Any, TypeAlias
 
 from kit.errors import PolicyError
 from kit.policy.model import MethodPolicy, RatePolicy
+from kit.policy.unenforced import reason
 from kit.resilience.balance import BalancePolicy
 from kit.resilience.breaker_rules import BreakerPolicy
 from kit.resilience.budget import RetryBudget
+from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
+from kit.resilience.idempotency import IdempotencyKeyPolicy
+from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import MAX_ATTEMPTS, RetryPolicy
 from kit.resilience.throttle import RetryThrottling
@@ -32,9 +36,12 @@ GROUPS: Mapping[str, type] = {
     "retry_throttling": RetryThrottling,
     "retry_budget": RetryBudget,
     "breaker": BreakerPolicy,
+    "concurrency": ConcurrencyPolicy,
     "outlier": OutlierPolicy,
     "balance": BalancePolicy,
     "rate": RatePolicy,
+    "idempotency_key": IdempotencyKeyPolicy,
+    "fallback": FallbackPolicy,
 }
 
 #: The leaves that a layer, the gateway (rate.cost) or `kit check` (downstream) works by.
@@ -74,7 +81,7 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
     """Refuses values that cannot be meant. Raises PolicyError, naming the method, the field and the reason."""
     for name, value in leaves.items():
         if name not in ENFORCED:
-            raise PolicyError(method, name, "no layer enforces this; remove it")
+            raise PolicyError(method, name, reason(name, ENFORCED))
         if name in ("timeout", "per_try_timeout") and not value > 0:
             raise PolicyError(method, name, f"must be longer than 0 seconds, not {value}")
         if name in ("retry.initial_backoff", "retry.max_backoff") and not 0 <= value < float("inf"):

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from kit.resilience.balance import BalancePolicy
 from kit.resilience.breaker_rules import BreakerPolicy
 from kit.resilience.budget import RetryBudget
+from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
+from kit.resilience.idempotency import IdempotencyKeyPolicy
+from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import RetryPolicy
 from kit.resilience.throttle import RetryThrottling
@@ -73,8 +76,11 @@ class MethodPolicy:
     retry_throttling: RetryThrottling | None = None
     retry_budget: RetryBudget | None = None
     breaker: BreakerPolicy | None = None
+    concurrency: ConcurrencyPolicy | None = None
     outlier: OutlierPolicy | None = None
     balance: BalancePolicy | None = None
     rate: RatePolicy | None = None
+    idempotency_key: IdempotencyKeyPolicy | None = None
+    fallback: FallbackPolicy | None = None
     downstream: tuple[DownstreamCall, ...] | None = None
     idempotency_level: IdempotencyLevel | None = None

@@ -21,21 +21,26 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.rpc import code_pb2
 
 from kit.errors import PolicyError
 from kit.policy.leaves import ENFORCED, Leaves, check
 from kit.policy.model import DownstreamCall, IdempotencyLevel, Preset
+from kit.policy.times import A_TIME, seconds_of
+from kit.policy.unenforced import reason
 from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind
 from kit.resilience.breaker_rules import BreakerKind
+from kit.resilience.idempotency import IdempotencyKeyMode
 
-__all__ = ["is_key", "load"]
+__all__ = ["Stamp", "is_key", "load", "stamp_of"]
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+#: What tells whether a file is another one than before: time of change, size, and inode, for a name that was given to
+#: another file (as Kubernetes does with a ConfigMap).
+Stamp: TypeAlias = tuple[int, int, int]
+
 _KEY = re.compile(r"\*|/[\w.]+/(?:\*|\w+)")
 _ENUMS = {
     "preset": Preset,
@@ -43,6 +48,7 @@ _ENUMS = {
     "breaker.kind": BreakerKind,
     "balance.kind": BalanceKind,
     "idempotency_level": IdempotencyLevel,
+    "idempotency_key.mode": IdempotencyKeyMode,
 }
 #: The last part of leaves that are times, and of those that need not be whole numbers.
 _TIMES = frozenset(
@@ -59,6 +65,8 @@ _TIMES = frozenset(
         "interval",
         "base_ejection_time",
         "slow_start",
+        "ttl",
+        "cached_for",
     }
 )
 _FRACTIONS = frozenset(
@@ -73,6 +81,8 @@ _FRACTIONS = frozenset(
         "slow_call_rate",
     }
 )
+_FLAGS = frozenset({"adaptive"})
+_TEXTS = frozenset({"fallback.method", "fallback.default_json"})
 
 
 def is_key(key: str) -> bool:
@@ -82,16 +92,20 @@ def is_key(key: str) -> bool:
 
 def load(path: str | Path) -> Mapping[str, Leaves]:
     """The tables of the file, each by its key. Raises PolicyError for a file that is missing or wrong."""
-    file = Path(path)
     try:
-        stamp = file.stat()
-        return _load(file, stamp.st_mtime_ns, stamp.st_size)
+        return _load(Path(path), stamp_of(path))
     except OSError as error:
-        raise PolicyError("", "", f"{file}: {error.strerror or error}") from error
+        raise PolicyError("", "", f"{path}: {error.strerror or error}") from error
+
+
+def stamp_of(path: str | Path) -> Stamp:
+    """The file's stamp as of now. Raises OSError."""
+    found = Path(path).stat()
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @functools.lru_cache(maxsize=8)
-def _load(file: Path, _mtime: int, _size: int) -> Mapping[str, Leaves]:
+def _load(file: Path, _stamp: Stamp) -> Mapping[str, Leaves]:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -114,7 +128,7 @@ def _leaves(key: str, table: Mapping[str, Any], prefix: str = "") -> Leaves:
         elif isinstance(value, dict) and any(leaf.startswith(f"{name}.") for leaf in ENFORCED):
             found |= _leaves(key, value, f"{name}.")
         else:
-            raise PolicyError(key, name, "no layer enforces this, or it is misspelt")
+            raise PolicyError(key, name, reason(name, ENFORCED))
     return found
 
 
@@ -126,13 +140,21 @@ def _value(key: str, name: str, value: Any) -> Any:
             return tuple(DownstreamCall(**call) for call in value)
         except TypeError as error:
             raise PolicyError(key, name, "a list of { method, times, parallel }") from error
-    if name.endswith("_status_codes"):
+    if name.endswith("status_codes"):
         if not isinstance(value, list):
             raise PolicyError(key, name, "a list of names of status codes")
         return frozenset(_code(key, name, code) for code in value)
+    if name in _TEXTS:
+        if not isinstance(value, str):
+            raise PolicyError(key, name, f"must be a text, not {value!r}")
+        return value
     last = name.rpartition(".")[2]
     if last in _TIMES:
         return _seconds(key, name, value)
+    if last in _FLAGS:
+        if not isinstance(value, bool):
+            raise PolicyError(key, name, f"must be true or false, not {value!r}")
+        return value
     wanted: type | tuple[type, ...] = (int, float) if last in _FRACTIONS else int
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise PolicyError(key, name, f"must be a number, not {value!r}")
@@ -159,9 +181,7 @@ def _code(key: str, name: str, value: Any) -> int:
 
 
 def _seconds(key: str, name: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    found = seconds_of(value)
     if found is None:
-        raise PolicyError(key, name, f'a number of seconds, or a time such as "500ms" or "2s", not {value!r}')
-    return float(found[1]) * _UNITS[found[2]]
+        raise PolicyError(key, name, f"{A_TIME}, not {value!r}")
+    return found

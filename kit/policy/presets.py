@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, Any] = {
     "retry.backoff_multiplier": _USUAL.multiplier,
     "retry.retryable_status_codes": frozenset({14}),
     "retry.jitter": _USUAL.jitter,
+    "retry.replay_buffer_bytes": 0,
     "rate.cost": 1,
     "downstream": (),
     "idempotency_level": IdempotencyLevel.UNKNOWN,

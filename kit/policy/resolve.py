@@ -4,9 +4,9 @@ Later ones win, leaf by leaf: the kit's defaults, which a preset replaces; the .
 TOML file that KIT_POLICY names; KIT_PRESET; the code's own argument. Inside one source the nearest key wins: "*", then
 "/package.Service/*", then "/package.Service/Method".
 
-A method may be executed twice only where it is declared NO_SIDE_EFFECTS or IDEMPOTENT. Retries that such a method is
-given by name are refused; retries that it merely inherits, from its service or a preset, are narrowed to attempts that
-provably never reached a server.
+A method may be executed twice only where it is declared NO_SIDE_EFFECTS or IDEMPOTENT, or where an idempotency key lets
+the server deduplicate. Retries that any other method is given by name are refused; retries that it merely inherits,
+from its service or a preset, are narrowed to attempts that provably never reached a server.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from kit.errors import PolicyError
 from kit.policy import from_proto, overlay
+from kit.policy.fallback import fitting, stand_in_of
 from kit.policy.leaves import Leaves, check, merge, refused, split
 from kit.policy.model import IdempotencyLevel, MethodPolicy, Preset
 from kit.policy.presets import DEFAULTS, PRESETS
@@ -27,7 +28,10 @@ from kit.resilience.backoff import Backoff, Jitter, nth_delay
 from kit.resilience.balance import BalancePolicy, BalanceRules
 from kit.resilience.breaker_rules import BreakerKind, BreakerRules
 from kit.resilience.budget import BudgetRules
+from kit.resilience.fallback import FallbackRules
 from kit.resilience.hedging import HedgingRules
+from kit.resilience.idempotency import IdempotencyKeyMode, IdempotencyKeyRules
+from kit.resilience.limiter import ConcurrencyPolicy, ConcurrencyRules
 from kit.resilience.outlier import OutlierRules
 from kit.resilience.retry import RetryRules
 from kit.resilience.throttle import ThrottleRules
@@ -43,14 +47,28 @@ class Overrides:
     """A policy source that has been read and checked: leaves by key."""
 
     tables: Mapping[str, Leaves]
+    #: The path that KIT_POLICY names and what stands there, where it has been read already; None: it is looked up.
+    environment: tuple[str, Mapping[str, Leaves]] | None = None
 
 
 _ATTEMPTS = "retry.max_attempts"
 _HEDGES = "hedging.max_attempts"
-#: Why a policy that hedges a stream is refused.
-STREAMS_ARE_NOT_HEDGED = "a call that streams is not hedged: its requests and answers would be sent twice"
+_REPLAY = "retry.replay_buffer_bytes"
+_TTL = "idempotency_key.ttl"
+_DEDUPLICATED = (IdempotencyKeyMode.OPTIONAL, IdempotencyKeyMode.REQUIRED)
+#: Why a policy that hedges a stream of requests is refused.
+STREAMS_ARE_NOT_HEDGED = "a stream of requests is not hedged: all of it would be sent several times"
 _USUAL_BALANCE = BalanceRules()
-_P = TypeVar("_P")
+
+
+class _Switchable(Protocol):
+    """A group that can be turned off where it would be inherited."""
+
+    @property
+    def off(self) -> bool: ...
+
+
+_P = TypeVar("_P", bound=_Switchable)
 _R = TypeVar("_R")
 
 
@@ -58,7 +76,8 @@ _R = TypeVar("_R")
 class Resolved:
     """The effective policy of one method.
 
-    What has a default is set in `policy`; a breaker, a throttle or a budget that nobody declares is not there at all.
+    What has a default is set in `policy`; a breaker, a throttle, a budget or a limit that nobody declares, or that is
+    turned off, is not there at all.
     """
 
     #: "/package.Service/Method"
@@ -75,10 +94,15 @@ class Resolved:
     #: None where calls are not hedged.
     hedging: HedgingRules | None = None
     breaker: BreakerRules | None = None
+    concurrency: ConcurrencyRules | None = None
     throttle: ThrottleRules | None = None
     budget: BudgetRules | None = None
     outlier: OutlierRules | None = None
     balance: BalanceRules = _USUAL_BALANCE
+    idempotency_key: IdempotencyKeyRules | None = None
+    fallback: FallbackRules | None = None
+    #: The policy of the method that `fallback` names.
+    stand_in: Resolved | None = None
 
     @property
     def narrowed(self) -> bool:
@@ -111,6 +135,22 @@ def policy_for(method: str, overrides: PolicySource | Overrides = None) -> Resol
     if not method.startswith("/"):
         method = f"/{method}"
     given = overrides if isinstance(overrides, Overrides) else overrides_from(overrides)
+    return _with_stand_in(_alone(method, given), given, ())
+
+
+def _with_stand_in(resolved: Resolved, given: Overrides, before: tuple[str, ...]) -> Resolved:
+    """The same with the policy of the method that stands in, and so on. Refuses a circle."""
+    path = stand_in_of(resolved.method, resolved.fallback)
+    if path is None:
+        return resolved
+    way = (*before, resolved.method)
+    if path in way:
+        raise PolicyError(way[0], "fallback.method", f"goes round in a circle: {' > '.join((*way, path))}")
+    return replace(resolved, stand_in=_with_stand_in(_alone(path, given), given, way))
+
+
+def _alone(method: str, given: Overrides) -> Resolved:
+    """The policy of a method, without that of the one that stands in for it."""
     descriptor = from_proto.find_method(method)
     sources: list[tuple[str, Leaves, bool]] = []
     if descriptor is not None:
@@ -120,9 +160,10 @@ def policy_for(method: str, overrides: PolicySource | Overrides = None) -> Resol
             (".proto, idempotency_level", level, False),
             (".proto, method option", from_proto.method_leaves(descriptor), True),
         ]
-    path = os.environ.get("KIT_POLICY")
-    if path:
-        sources += _keyed(f"KIT_POLICY {path}", overlay.load(path), method)
+    environment = given.environment if given.environment is not None else _environment()
+    if environment is not None:
+        path, tables = environment
+        sources += _keyed(f"KIT_POLICY {path}", tables, method)
     preset = os.environ.get("KIT_PRESET")
     if preset:
         sources.append(("KIT_PRESET", {"preset": _preset(preset)}, False))
@@ -133,6 +174,11 @@ def policy_for(method: str, overrides: PolicySource | Overrides = None) -> Resol
 def _keyed(origin: str, tables: Mapping[str, Leaves], method: str) -> list[tuple[str, Leaves, bool]]:
     service = f"{method.rpartition('/')[0]}/*"
     return [(f'{origin}, "{key}"', tables[key], key == method) for key in ("*", service, method) if key in tables]
+
+
+def _environment() -> tuple[str, Mapping[str, Leaves]] | None:
+    path = os.environ.get("KIT_POLICY")
+    return (path, overlay.load(path)) if path else None
 
 
 def _preset(name: str) -> Preset:
@@ -157,13 +203,17 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
     for origin, defaults in (*usual, ("kit default", DEFAULTS)):
         for name in defaults.keys() - leaves.keys():
             leaves[name], origins[name] = defaults[name], origin
-    safe = leaves["idempotency_level"] is not IdempotencyLevel.UNKNOWN
+    safe_by_itself = leaves["idempotency_level"] is not IdempotencyLevel.UNKNOWN
+    safe = safe_by_itself or leaves.get("idempotency_key.mode") in _DEDUPLICATED
     for name in (_ATTEMPTS, _HEDGES):
         if by_name.get(name) and not safe and leaves[name] > 1:
             hint = "declare idempotency_level in the .proto" if known else "say MethodPolicy(idempotency_level=...)"
+            hint += ", an idempotency_key that the server deduplicates"
             raise PolicyError(
                 method, name, f"the method is not declared safe to execute twice; {hint}, or set max_attempts to 1"
             )
+    if by_name.get(_REPLAY) and leaves[_REPLAY] > 0:
+        _check_replay(method, safe=safe)
     policy = merge(leaves)
     assert policy.retry is not None
     retry = RetryRules.of(policy.retry, replay_safe=safe)
@@ -171,7 +221,7 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
     if hedging is not None and retry.max_attempts > 1:
         raise PolicyError(method, _HEDGES, f"never together with retries; set {_ATTEMPTS} to 1, or this")
     attempts = max(retry.max_attempts, hedging.max_attempts if hedging is not None else 1)
-    return Resolved(
+    resolved = Resolved(
         method=method,
         policy=policy,
         origins=origins,
@@ -181,17 +231,51 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
         known=known,
         hedging=hedging,
         breaker=_breaker(method, policy, attempts),
+        concurrency=_concurrency(method, leaves, policy.concurrency),
         throttle=_given(leaves, "retry_throttling", policy.retry_throttling, ThrottleRules.of),
         budget=_given(leaves, "retry_budget", policy.retry_budget, BudgetRules.of),
         outlier=_given(leaves, "outlier", policy.outlier, OutlierRules.of),
         balance=BalanceRules.of(policy.balance if policy.balance is not None else BalancePolicy()),
+        idempotency_key=_key_rules(policy, sent_again=attempts > 1, safe_by_itself=safe_by_itself),
+        fallback=None if policy.fallback is None else fitting(method, policy.fallback, origins, by_name),
     )
+    _check_ttl(resolved, by_name=by_name.get(_TTL, False))
+    return resolved
+
+
+def _key_rules(policy: MethodPolicy, *, sent_again: bool, safe_by_itself: bool) -> IdempotencyKeyRules | None:
+    if policy.idempotency_key is None:
+        return None
+    return IdempotencyKeyRules.of(policy.idempotency_key, sent_again=sent_again, safe_by_itself=safe_by_itself)
+
+
+def _check_ttl(resolved: Resolved, *, by_name: bool) -> None:
+    """Refuses attempts that may come when the server has forgotten the key that makes them safe."""
+    declared, rules = resolved.policy.idempotency_key, resolved.idempotency_key
+    if by_name and declared is not None and declared.mode is None:
+        raise PolicyError(resolved.method, _TTL, "says nothing without a mode; name it, or remove this")
+    if rules is None or rules.within == math.inf:
+        return
+    worst = worst_case_seconds(resolved)
+    if worst > rules.within:
+        may = "for ever" if worst == math.inf else f"{worst:g} s"
+        raise PolicyError(
+            resolved.method,
+            _TTL,
+            f"the server forgets a key after {rules.within:g} s, and attempts and backoffs may take {may}; raise it, "
+            f"or lower timeout, per_try_timeout or max_attempts",
+        )
 
 
 def _given(leaves: Leaves, group: str, policy: _P | None, rules: Callable[[_P], _R]) -> _R | None:
-    """The rules of what somebody has declared; None for what nobody has."""
-    declared = policy is not None and any(name.startswith(f"{group}.") for name in leaves)
-    return rules(policy) if declared and policy is not None else None
+    """The rules of what somebody has declared; None for what nobody has, and for what is turned off."""
+    declared = any(name.startswith(f"{group}.") for name in leaves)
+    return None if policy is None or not declared or policy.off else rules(policy)
+
+
+def _concurrency(method: str, leaves: Leaves, policy: ConcurrencyPolicy | None) -> ConcurrencyRules | None:
+    with refused(method, "concurrency"):
+        return _given(leaves, "concurrency", policy, ConcurrencyRules.of)
 
 
 def _hedging(method: str, policy: MethodPolicy, *, by_name: bool) -> HedgingRules | None:
@@ -201,11 +285,20 @@ def _hedging(method: str, policy: MethodPolicy, *, by_name: bool) -> HedgingRule
     descriptor = from_proto.find_method(method)
     if rules.max_attempts == 1:
         return None
-    if descriptor is not None and (descriptor.client_streaming or descriptor.server_streaming):
+    if descriptor is not None and descriptor.client_streaming:
         if by_name:
             raise PolicyError(method, _HEDGES, STREAMS_ARE_NOT_HEDGED)
         return None
     return rules
+
+
+def _check_replay(method: str, *, safe: bool) -> None:
+    """Refuses a replay buffer that a method is given by name and that nothing would fill."""
+    descriptor = from_proto.find_method(method)
+    if descriptor is not None and not descriptor.client_streaming:
+        raise PolicyError(method, _REPLAY, "the method takes one request: there is no stream to keep; remove it")
+    if not safe:
+        raise PolicyError(method, _REPLAY, "the method is not declared safe to execute twice; set it to 0")
 
 
 def _breaker(method: str, policy: MethodPolicy, attempts: int) -> BreakerRules | None:
@@ -225,12 +318,14 @@ def _breaker(method: str, policy: MethodPolicy, attempts: int) -> BreakerRules |
 def worst_case_seconds(resolved: Resolved) -> float:
     """The longest that a call can take: every attempt runs out of its time, with the backoffs between them.
 
-    Jitter is left out; the call's own timeout bounds it. Infinite where neither a timeout nor a per-try timeout is set.
+    The method that stands in when all have failed counts as well. Jitter is left out; the call's own timeout bounds it.
+    Infinite where neither a timeout nor a per-try timeout is set.
     """
     rules, hedging = resolved.retry, resolved.hedging
+    after = 0.0 if resolved.stand_in is None else worst_case_seconds(resolved.stand_in)
     if hedging is not None:
         # Where a failure sends the next attempt, they may also run one after the other.
-        return min(resolved.timeout, hedging.max_attempts * resolved.per_try_timeout)
+        return min(resolved.timeout, hedging.max_attempts * resolved.per_try_timeout + after)
     steady = Backoff(
         initial=rules.backoff.initial,
         multiplier=rules.backoff.multiplier,
@@ -238,4 +333,4 @@ def worst_case_seconds(resolved: Resolved) -> float:
         jitter=Jitter.NONE,
     )
     waits = math.fsum(nth_delay(steady, retry, 0.0) for retry in range(1, rules.max_attempts))
-    return min(resolved.timeout, rules.max_attempts * resolved.per_try_timeout + waits)
+    return min(resolved.timeout, rules.max_attempts * resolved.per_try_timeout + waits + after)

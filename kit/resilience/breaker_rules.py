@@ -32,6 +32,8 @@ class BreakerKind(enum.Enum):
     CONSECUTIVE = 1
     COUNT_WINDOW = 2
     TIME_WINDOW = 3
+    #: Nothing: there is no breaker. For a method that would inherit one; whatever else is inherited then says nothing.
+    OFF = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,8 @@ class BreakerRules:
     lease: float = 60.0
 
     def __post_init__(self) -> None:
+        if self.kind is BreakerKind.OFF:
+            raise ValueError("kind OFF is no breaker; there are no rules for it")
         for name in ("failure_threshold", "window_size", "minimum_calls", "success_threshold", "half_open_permits"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= _MOST:
@@ -122,11 +126,11 @@ class BreakerRules:
 
     @classmethod
     def of(cls, policy: BreakerPolicy) -> BreakerRules | None:
-        """Fills what the policy leaves open; None where it sets nothing. Raises ValueError, naming the field."""
+        """Fills what the policy leaves open; None where it sets nothing or OFF. Raises ValueError, naming the field."""
         given: dict[str, Any] = {
             field.name: value for field in fields(policy) if (value := getattr(policy, field.name)) is not None
         }
-        if not given:
+        if not given or policy.kind is BreakerKind.OFF:
             return None
         kind = given.setdefault("kind", BreakerKind.CONSECUTIVE)
         for name in given:

@@ -37,7 +37,7 @@ _ROUNDING = 1e-9
 class RetryBudget:
     """What a user says about the budget. None inherits from the next layer out."""
 
-    #: 0.2 = one retry for every five calls; at most 4, as no call makes more than 5 attempts.
+    #: 0.2 = one retry for every five calls; at most 4, as no call makes more than 5 attempts; infinite: no budget.
     ratio: float | None = None
     #: Retries per second that are always allowed.
     min_per_second: float | None = None
@@ -45,12 +45,19 @@ class RetryBudget:
     window: float | None = None
 
     def __post_init__(self) -> None:
-        if self.ratio is not None and not 0 <= self.ratio <= MAX_ATTEMPTS - 1:
-            raise ValueError(f"ratio must be 0 to {MAX_ATTEMPTS - 1} retries a call, not {self.ratio}")
+        if self.ratio is not None and not self.off and not 0 <= self.ratio <= MAX_ATTEMPTS - 1:
+            raise ValueError(
+                f"ratio must be 0 to {MAX_ATTEMPTS - 1} retries a call, or inf for no budget, not {self.ratio}"
+            )
         if self.min_per_second is not None and not 0 <= self.min_per_second < math.inf:
             raise ValueError(f"min_per_second must be 0 or more, not {self.min_per_second}")
         if self.window is not None and not 0 < self.window < math.inf:
             raise ValueError(f"window must be a time of more than 0, not {self.window}")
+
+    @property
+    def off(self) -> bool:
+        """Whether it says that there is no budget."""
+        return self.ratio == math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kit.resilience.retry import MAX_ATTEMPTS, parse_pushback
+from kit.resilience.retry import MAX_ATTEMPTS, parse_pushback, status_code
 
 __all__ = ["DEFAULT_QUANTILE", "Hedge", "HedgingPolicy", "HedgingRules", "Step", "delay_of"]
 
@@ -42,6 +42,10 @@ DEFAULT_QUANTILE = 0.95
 _SHORTEST_QUANTILE_DELAY = 0.001
 #: UNAVAILABLE. With none, as gRFC A6 would have it, a hedge that meets a dead replica fails a call that was only slow.
 _DEFAULT_CODES = frozenset({14})
+
+
+def _codes(codes: Iterable[object]) -> frozenset[int]:
+    return frozenset(status_code("non_fatal_status_codes", code) for code in codes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +69,7 @@ class HedgingPolicy:
         if self.delay_quantile is not None and not 0 < self.delay_quantile < 1:
             raise ValueError(f"delay_quantile must lie between 0 and 1, not {self.delay_quantile}")
         if self.non_fatal_status_codes is not None:
-            object.__setattr__(self, "non_fatal_status_codes", frozenset(map(_number, self.non_fatal_status_codes)))
-
-
-def _number(code: object) -> int:
-    """grpc.StatusCode's value is a pair of number and text; anything else must be a number."""
-    value = getattr(code, "value", code)
-    number = value[0] if isinstance(value, tuple) else value
-    if not isinstance(number, int) or not 0 < number <= 16:
-        raise ValueError(f"non_fatal_status_codes: {code!r} is not a status code that a call can fail with")
-    return number
+            object.__setattr__(self, "non_fatal_status_codes", _codes(self.non_fatal_status_codes))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +95,7 @@ class HedgingRules:
             max_attempts=1 if policy.max_attempts is None else policy.max_attempts,
             delay=math.inf if policy.hedging_delay is None else policy.hedging_delay,
             quantile=DEFAULT_QUANTILE if neither else policy.delay_quantile,
-            non_fatal=_DEFAULT_CODES if codes is None else frozenset(map(_number, codes)),
+            non_fatal=_DEFAULT_CODES if codes is None else _codes(codes),
         )
 
 

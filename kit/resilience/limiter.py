@@ -35,17 +35,22 @@ __all__ = ["ConcurrencyPolicy", "ConcurrencyRules", "Limiter", "Permit", "Permit
 class ConcurrencyPolicy:
     """What a user says about calls in flight. None inherits from the next layer out."""
 
-    #: The limit, or the ceiling of the adaptive one.
+    #: The limit, or the ceiling of the adaptive one; 0 turns the limit off.
     max_concurrent: int | None = None
     adaptive: bool | None = None
     #: Calls that may wait for a place.
     max_queued: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise ValueError(f"max_concurrent must be at least 1, not {self.max_concurrent}")
+        if self.max_concurrent is not None and self.max_concurrent < 0:
+            raise ValueError(f"max_concurrent must be at least 1, or 0 for no limit, not {self.max_concurrent}")
         if self.max_queued is not None and self.max_queued < 0:
             raise ValueError(f"max_queued must be 0 or more, not {self.max_queued}")
+
+    @property
+    def off(self) -> bool:
+        """Whether it says that there is no limit."""
+        return self.max_concurrent == 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +67,9 @@ class ConcurrencyRules:
 
     @classmethod
     def of(cls, policy: ConcurrencyPolicy) -> ConcurrencyRules:
-        """Fills what the policy leaves open. Raises ValueError for a fixed limit without a number."""
+        """Fills what the policy leaves open. Raises ValueError for a fixed limit without a number, and for no limit."""
+        if policy.off:
+            raise ValueError("max_concurrent is 0, which is no limit; there are no rules for it")
         adaptive = bool(policy.adaptive)
         most = policy.max_concurrent
         if most is None:

@@ -79,6 +79,11 @@ class OutlierPolicy:
         if self.max_ejection_percent is not None and not 0 <= self.max_ejection_percent <= 100:
             raise ValueError(f"max_ejection_percent must be 0 to 100, not {self.max_ejection_percent}")
 
+    @property
+    def off(self) -> bool:
+        """Whether it says that nothing is ejected."""
+        return self.max_ejection_percent == 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutlierRules:

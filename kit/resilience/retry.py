@@ -6,7 +6,8 @@ that says no gives the reason:
 
     is there a policy at all                          OFF
     is any time left                                  DEADLINE
-    has the caller seen something of the answer       COMMITTED
+    has the caller seen something of the answer,
+    or was more sent than could be kept               COMMITTED
     may the method be executed twice                  NOT_SAFE         unless the attempt provably never left
     is the status worth another attempt               NOT_RETRYABLE    unless it never left, or its own time ran out
     are attempts left                                 ATTEMPTS_EXHAUSTED
@@ -22,10 +23,21 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from kit.resilience.backoff import Backoff, Jitter, nth_delay
+from kit.resilience.replay import MAX_REPLAY_BUFFER
 
-__all__ = ["MAX_ATTEMPTS", "Decision", "Retry", "RetryPolicy", "RetryRules", "StopReason", "parse_pushback"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "Decision",
+    "Retry",
+    "RetryPolicy",
+    "RetryRules",
+    "StopReason",
+    "parse_pushback",
+    "status_code",
+]
 
 #: gRFC A6: more is never useful and multiplies load.
 MAX_ATTEMPTS = 5
@@ -40,7 +52,7 @@ class StopReason(enum.Enum):
 
     OK = "it succeeded"
     OFF = "the method has no retry policy"
-    COMMITTED = "part of the answer had arrived"
+    COMMITTED = "part of the answer had arrived, or more had been sent than is kept"
     NOT_SAFE = "the method is not declared idempotent"
     NOT_RETRYABLE = "the status is not worth another attempt"
     ATTEMPTS_EXHAUSTED = "every attempt was used"
@@ -50,7 +62,55 @@ class StopReason(enum.Enum):
     DEADLINE = "the time left was too short for another attempt"
     NO_ENDPOINT = "there was no endpoint to send to"
     BREAKER_OPEN = "the circuit breaker of every endpoint refuses"
+    LIMITED = "as many calls as allowed were in flight"
     CANCELLED = "the caller gave up"
+
+    @property
+    def no_more(self) -> bool:
+        """Whether one more round of attempts, asked for from further up, would only add load.
+
+        True where retries were used up here or refused: a server that fails because of such a call answers with
+        pushback -1, so that attempts do not multiply from hop to hop. Every reason is named: a new one must decide.
+        """
+        match self:
+            case (
+                StopReason.ATTEMPTS_EXHAUSTED
+                | StopReason.PUSHBACK
+                | StopReason.THROTTLED
+                | StopReason.BUDGET_EXHAUSTED
+                | StopReason.DEADLINE
+                | StopReason.BREAKER_OPEN
+                | StopReason.LIMITED
+            ):
+                return True
+            case (
+                StopReason.OK
+                | StopReason.OFF
+                | StopReason.COMMITTED
+                | StopReason.NOT_SAFE
+                | StopReason.NOT_RETRYABLE
+                | StopReason.NO_ENDPOINT
+                | StopReason.CANCELLED
+            ):
+                return False
+            case _:
+                assert_never(self)
+
+
+def status_code(field: str, code: object) -> int:
+    """The number of a status that a call can fail with, of a number or a grpc.StatusCode (a pair of number and text).
+
+    Raises ValueError, beginning with the field.
+    """
+    value = getattr(code, "value", code)
+    number = value[0] if isinstance(value, tuple) else value
+    if not isinstance(number, int) or not 0 < number <= 16:
+        raise ValueError(f"{field}: {code!r} is not a status code that a call can fail with")
+    return number
+
+
+def _codes(codes: Iterable[object]) -> frozenset[int]:
+    return frozenset(status_code("retryable_status_codes", code) for code in codes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,19 +127,14 @@ class RetryPolicy:
     #: Numbers or grpc.StatusCode values.
     retryable_status_codes: Iterable[object] | None = None
     jitter: Jitter | None = None
+    #: Bytes of a stream of requests that are kept so that it can be sent again; 0: it is not.
+    replay_buffer_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.retryable_status_codes is not None:
-            object.__setattr__(self, "retryable_status_codes", frozenset(map(_number, self.retryable_status_codes)))
-
-
-def _number(code: object) -> int:
-    """grpc.StatusCode's value is a pair of number and text; anything else must be a number."""
-    value = getattr(code, "value", code)
-    number = value[0] if isinstance(value, tuple) else value
-    if not isinstance(number, int) or not 0 < number <= 16:
-        raise ValueError(f"retryable_status_codes: {code!r} is not a status code that a call can fail with")
-    return number
+            object.__setattr__(self, "retryable_status_codes", _codes(self.retryable_status_codes))
+        if self.replay_buffer_bytes is not None and not 0 <= self.replay_buffer_bytes <= MAX_REPLAY_BUFFER:
+            raise ValueError(f"replay_buffer_bytes must be 0 to {MAX_REPLAY_BUFFER}, not {self.replay_buffer_bytes}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +146,8 @@ class RetryRules:
     retryable: frozenset[int] = _DEFAULT_CODES
     #: False: only an attempt that provably never left may be made again.
     replay_safe: bool = True
+    #: Bytes of a stream of requests that are kept; 0: only an attempt that provably never left may be made again.
+    replay_buffer: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_attempts <= MAX_ATTEMPTS:
@@ -108,8 +165,9 @@ class RetryRules:
                 maximum=_USUAL.maximum if policy.max_backoff is None else policy.max_backoff,
                 jitter=_USUAL.jitter if policy.jitter is None else policy.jitter,
             ),
-            retryable=_DEFAULT_CODES if codes is None else frozenset(map(_number, codes)),
+            retryable=_DEFAULT_CODES if codes is None else _codes(codes),
             replay_safe=replay_safe,
+            replay_buffer=0 if policy.replay_buffer_bytes is None else policy.replay_buffer_bytes,
         )
 
 

@@ -34,16 +34,22 @@ _TOKEN = 1000
 class RetryThrottling:
     """What a user says about the throttle; names and meaning are gRFC A6's. None inherits from the next layer out."""
 
-    #: More than 0, at most 1000.
+    #: More than 0, at most 1000; infinite turns the throttle off.
     max_tokens: float | None = None
     #: What a success gives back. More than 0; as in gRPC, places beyond the third are cut off.
     token_ratio: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None and not (self.max_tokens <= 1000 and _thousandths(self.max_tokens) > 0):
-            raise ValueError(f"max_tokens must be more than 0 and at most 1000, not {self.max_tokens}")
+        tokens = self.max_tokens
+        if tokens is not None and not self.off and not (tokens <= 1000 and _thousandths(tokens) > 0):
+            raise ValueError(f"max_tokens must be more than 0 and at most 1000, or inf for no throttle, not {tokens}")
         if self.token_ratio is not None and not (math.isfinite(self.token_ratio) and _thousandths(self.token_ratio)):
             raise ValueError(f"token_ratio must be a number of at least 0.001, not {self.token_ratio}")
+
+    @property
+    def off(self) -> bool:
+        """Whether it says that there is no throttle: tokens without end are never used up."""
+        return self.max_tokens == math.inf
 
 
 def _thousandths(value: float) -> int:

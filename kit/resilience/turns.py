@@ -17,6 +17,7 @@ Cost: O(log n) for each, O(k log n) with k left out. Invariant: every live item 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Container
 from typing import Generic, TypeVar
 
@@ -62,11 +63,11 @@ class Turns(Generic[T]):
             if live and item not in left_out:
                 found = item
                 break
-            _pop(self._heap)
+            heapq.heappop(self._heap)
             if live:
                 passed.append(top)
         for place in passed:
-            _push(self._heap, place)
+            heapq.heappush(self._heap, place)
         return found
 
     def took(self, item: T, step: float) -> None:
@@ -77,32 +78,4 @@ class Turns(Generic[T]):
     def _put(self, item: T, due: float) -> None:
         self._order += 1
         self._live[item] = (due, self._order)
-        _push(self._heap, (due, self._order, item))
-
-
-def _push(heap: list[tuple[float, int, T]], entry: tuple[float, int, T]) -> None:
-    heap.append(entry)
-    place = len(heap) - 1
-    while place:
-        parent = (place - 1) // 2
-        if heap[parent] < entry:
-            break
-        heap[place] = heap[parent]
-        place = parent
-    heap[place] = entry
-
-
-def _pop(heap: list[tuple[float, int, T]]) -> None:
-    """Takes the first out."""
-    entry = heap.pop()
-    if not heap:
-        return
-    place, count = 0, len(heap)
-    while (child := 2 * place + 1) < count:
-        if child + 1 < count and heap[child + 1] < heap[child]:
-            child += 1
-        if entry < heap[child]:
-            break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = entry
+        heapq.heappush(self._heap, (due, self._order, item))

@@ -16,6 +16,7 @@ import grpc.aio
 from google.rpc import status_pb2
 
 from kit.errors import STATUS_DETAILS_KEY, Internal, StatusError
+from kit.resilience.retry import StopReason
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 #: Characters of a message that are sent; a quarter of it where some are not ASCII: those take up to 12 bytes each.
@@ -26,7 +27,7 @@ MAX_STATUS = 3072
 _INT32_MAX = 2**31 - 1
 _PUSHBACK_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 #: Reasons in a call's report after which one more round of attempts, asked for from further up, would only add load.
-_NO_MORE = frozenset({"ATTEMPTS_EXHAUSTED", "PUSHBACK", "THROTTLED", "BUDGET_EXHAUSTED", "BREAKER_OPEN"})
+_NO_MORE = frozenset(reason.name for reason in StopReason if reason.no_more)
 _DOWNSTREAM = {
     grpc.StatusCode.UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "a service that this call needs is not available"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (grpc.StatusCode.UNAVAILABLE, "a service that this call needs is overloaded"),

@@ -54,12 +54,14 @@ class Server:
         grace: float | None = None,
         options: Sequence[tuple[str, Any]] = (),
         registry: Registry | None = None,
+        weight: float = 1.0,
     ) -> None:
         """`name` is the name in the local registry and in telemetry.
 
         What is None comes from the environment: `listen` from KIT_LISTEN ("127.0.0.1:0"), `register` from KIT_REGISTER
         (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s). `interceptors` come
-        inside the kit's. `options` are grpc core's and win over the kit's own. Raises ConfigurationError.
+        inside the kit's. `options` are grpc core's and win over the kit's own. `weight` is this process's share
+        of the calls where clients balance by weight. Raises ConfigurationError.
         """
         self.name = name
         self.health = HealthService()
@@ -68,6 +70,7 @@ class Server:
         )
         self._interceptors = tuple(interceptors)
         self._registry = registry
+        self._weight = weight
         self._recorder = Recorder()
         self._on_start: list[AsyncFunction] = []
         self._on_stop: list[AsyncFunction] = []
@@ -178,7 +181,7 @@ class Server:
             if self._options.register:
                 registry = Registry() if self._registry is None else self._registry
                 metadata = {"services": ",".join(self.services)}
-                self._registration = registry.register(self.name, self.address, metadata=metadata)
+                self._registration = registry.register(self.name, self.address, metadata=metadata, weight=self._weight)
         except BaseException:
             await self.stop(0, drain_delay=0)
             raise

@@ -29,7 +29,6 @@ import enum
 import math
 import os
 import random
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from typing import Any, Protocol
 import grpc
 
 from kit.errors import ConfigurationError
+from kit.policy.times import A_TIME, seconds_of
 
 __all__ = ["FaultPlan", "Fixed", "Latency", "Lognormal", "Outage", "OutageKind", "Phase", "Uniform", "load_plan"]
 
@@ -188,9 +188,6 @@ class FaultPlan:
 
 # From TOML.
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-
 
 def load_plan(path: str | os.PathLike[str]) -> FaultPlan:
     """Reads a plan from a TOML file. Raises ConfigurationError, naming what is wrong."""
@@ -241,12 +238,10 @@ def _outages(what: str, value: object) -> tuple[Outage, ...]:
 
 
 def _seconds(what: str, value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    found = seconds_of(value)
     if found is None:
-        raise ConfigurationError(f'fault plan: {what}: a number of seconds, or "20ms", "1.5s", "2m", not {value!r}')
-    return float(found[1]) * _UNITS[found[2]]
+        raise ConfigurationError(f"fault plan: {what}: {A_TIME}, not {value!r}")
+    return found
 
 
 def _whole(what: str, value: object) -> int:

@@ -30,7 +30,19 @@ async def client() -> None:
     except grpc.aio.AioRpcError as error:
         assert_type(kit.errors.details_of(error), kit.errors.ErrorDetails)
     policy = kit.MethodPolicy(timeout=1.0, retry=kit.RetryPolicy(max_attempts=3))
+    kit.channel("h:1", policy=kit.MethodPolicy(concurrency=kit.ConcurrencyPolicy(max_concurrent=9, max_queued=3)))
+    refusal = kit.errors.TooManyCalls("", limit=9)
+    assert_type(refusal.limit, int)
     kit.channel(["h:1", "h:2"], policy={"/pkg.Service/*": policy})
+    kit.channel("h:1", policy=kit.MethodPolicy(retry=kit.RetryPolicy(max_attempts=3, replay_buffer_bytes=1000)))
+    key = kit.IdempotencyKeyPolicy(mode=kit.policy.IdempotencyKeyMode.REQUIRED, ttl=86400.0)
+    fallback = kit.FallbackPolicy(
+        cached_for=60.0, method="GetCached", default_json="{}", status_codes=[grpc.StatusCode.UNAVAILABLE]
+    )
+    kit.channel("h:1", policy=kit.MethodPolicy(idempotency_key=key, fallback=fallback))
+    assert_type(seen[0].idempotency_key, str)
+    assert_type((seen[0].degraded, seen[0].failure), tuple[str, str])
+    kit.channel("dns:///h:1", credentials=kit.TlsFiles(root_certificates=Path("ca.pem"), server_name="h"))
     grpc.aio.insecure_channel("h:1", interceptors=kit.client_interceptors())
 
 

@@ -34,6 +34,21 @@ def bare(target: str, *, credentials: Any = None, **arguments: Any) -> grpc.aio.
     return grpc.aio.secure_channel(target, credentials, **arguments)
 
 
+#: Policies that change nothing for who calls while nothing fails: attempts may be repeated, or run beside each other.
+POLICIES = {
+    "retried": kit.MethodPolicy(
+        idempotency_level=kit.IdempotencyLevel.IDEMPOTENT,
+        retry=kit.RetryPolicy(max_attempts=3, replay_buffer_bytes=100_000),
+    ),
+    "hedged": {
+        "/dropin.Calls/Words": kit.MethodPolicy(
+            idempotency_level=kit.IdempotencyLevel.IDEMPOTENT,
+            hedging=kit.HedgingPolicy(max_attempts=2, hedging_delay=1000.0),
+        )
+    },
+}
+
+
 @pytest.fixture(params=["grpc.aio", "kit.channel"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -45,6 +60,8 @@ async def open_channel(kind: str, served: Served) -> AsyncIterator[Open]:
 
         def opened(target: str | None = None, **arguments: Any) -> grpc.aio.Channel:
             make: Any = bare if kind == "grpc.aio" else kit.channel
+            if kind in POLICIES:
+                arguments["policy"] = POLICIES[kind]
             channel: grpc.aio.Channel = make(served.address if target is None else target, **arguments)
             stack.push_async_callback(channel.close)
             return channel

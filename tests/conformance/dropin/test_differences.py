@@ -12,7 +12,9 @@ import grpc.aio
 import pytest
 
 import kit
+from kit.client import Channel
 from kit.errors import CallFailed, CallRefused, ConfigurationError, UsageError
+from kit.policy import BalanceKind
 from tests.conformance.dropin.conftest import bare
 from tests.conformance.dropin.served import Served, Stub
 
@@ -45,6 +47,25 @@ async def test_what_is_no_target_is_refused_when_the_channel_is_opened(is_kit: b
     async with bare(target) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await Stub(channel).Echo(b"x", timeout=5)
+
+
+async def test_calls_to_a_name_in_dns_go_to_all_its_addresses(served: Served) -> None:
+    addresses = [served.address, served.address.replace("127.0.0.1", "localhost")]
+
+    async def answer(host: str, port: int) -> list[str]:
+        return addresses
+
+    policy = kit.MethodPolicy(balance=kit.BalancePolicy(kind=BalanceKind.ROUND_ROBIN))
+    async with Channel("dns:///served:1", resolver=answer, policy=policy) as channel:
+        stub = Stub(channel)
+        seen: set[str] = set()
+        async with asyncio.timeout(10):
+            while len(seen) < len(addresses):
+                call = stub.Echo(b"x")
+                await call
+                seen.add(kit.report(call).attempts[0].endpoint)
+    with pytest.raises(ConfigurationError, match="names a DNS server"):
+        kit.channel("dns://127.0.0.1/served:1")
 
 
 async def test_a_channel_is_opened_inside_the_event_loop(served: Served) -> None:

@@ -16,6 +16,11 @@ from tests.conformance.dropin.test_unary import CANCELLED_DETAILS
 WITH_METADATA = (("metadata", "1"),)
 
 
+@pytest.fixture(params=["grpc.aio", "kit.channel", "retried", "hedged"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 async def letters(*values: bytes) -> AsyncIterator[bytes]:
     for value in values:
         yield value

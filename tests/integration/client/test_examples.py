@@ -23,5 +23,5 @@ def test_the_five_lines_on_a_stock_channel() -> None:
         check=True,
     )
     assert "answer: SERVING" in done.stdout
-    assert "1: UNAVAILABLE" in done.stdout
-    assert "3: OK" in done.stdout
+    assert "attempt 1 UNAVAILABLE" in done.stdout
+    assert "attempt 3 OK" in done.stdout

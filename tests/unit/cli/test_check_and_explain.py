@@ -135,6 +135,49 @@ def test_generated_modules_can_be_checked_as_well() -> None:
     assert code == 0, said
 
 
+RETRYING = '["/shop.v1.Shop/Buy"]\nretry.max_attempts = %s\n'
+
+
+def test_a_toml_file_alone_is_checked_by_itself(tmp_path: Path) -> None:
+    config = tmp_path / "policy.toml"
+    config.write_text(RETRYING % 3)
+    code, said = kit("check", config)
+    assert code == 0, said
+    assert "1 table is in order" in said
+    config.write_text(RETRYING % 9)
+    code, said = kit("check", config)
+    assert code == 1
+    assert "/shop.v1.Shop/Buy: retry.max_attempts: must be 1 to 5" in said
+    config.write_text(RETRYING % 3 + "breaker.failure_threshold = 2\n")
+    code, said = kit("check", config)
+    assert code == 1
+    assert "breaker.failure_threshold: the breaker may open after 2 failures" in said
+
+
+def test_a_toml_file_beside_protos_is_their_overlay(tmp_path: Path) -> None:
+    folder = write(tmp_path / "protos", "service Shop { rpc Buy(M) returns (M); }")
+    config = tmp_path / "policy.toml"
+    config.write_text(RETRYING % 3)
+    code, said = kit("check", folder, config)
+    assert code == 1
+    assert "not declared safe to execute twice" in said
+    config.write_text('["/shop.v1.Shop/Bye"]\ntimeout = 3\n')
+    code, said = kit("check", folder, config)
+    assert code == 1
+    assert "/shop.v1.Shop/Bye: no such method or service is declared" in said
+    config.write_text('["/shop.v1.Shop/*"]\ntimeout = 3\n["*"]\nper_try_timeout = 1\n')
+    assert kit("check", folder, config)[0] == 0
+
+
+def test_what_is_neither_folder_nor_overlay_and_a_second_overlay_are_mistakes(tmp_path: Path) -> None:
+    other, config = tmp_path / "policy.json", tmp_path / "policy.toml"
+    other.write_text("{}")
+    config.write_text("")
+    assert kit("check", other)[0] == 2
+    assert kit("check", config, "--policy", config)[0] == 2
+    assert kit("check", tmp_path / "none.toml")[0] == 2
+
+
 def test_check_without_anything_to_check_is_a_mistake() -> None:
     assert kit("check")[0] == 2
 
@@ -165,3 +208,25 @@ def test_explain_of_a_misspelt_method_suggests_the_right_one(tmp_path: Path) -> 
     code, said = kit("explain", "shop.v1.Shop/By", folder)
     assert code == 1
     assert "did you mean shop.v1.Shop/Buy" in said
+
+
+def test_explain_says_what_the_figures_come_to(tmp_path: Path) -> None:
+    body = """
+service Shop {
+  rpc Buy(M) returns (M) { option idempotency_level = IDEMPOTENT; option (kitapi.v1.method) = {
+    timeout: { seconds: 190 } preset: PRODUCTION
+    downstream: { method: "shop.v1.Shop/Pay" }
+  }; }
+  rpc Pay(M) returns (M) { option idempotency_level = IDEMPOTENT; option (kitapi.v1.method) = { preset: PRODUCTION }; }
+}
+"""
+    folder = write(tmp_path, body)
+    code, said = kit("explain", "shop.v1.Shop/Buy", folder)
+    assert code == 0, said
+    assert "worst case: 127 s" in said
+    assert "the calls made inside need 190.5 s, 50 % included, which it has not" in said
+    assert "amplification: one call may become 4 attempts" in said
+    assert "16 at the end of /shop.v1.Shop/Buy > /shop.v1.Shop/Pay" in said
+    code, said = kit("explain", "shop.v1.Shop/Pay", folder, KIT_PRESET="development")
+    assert "worst case: 20.5 s" in said
+    assert "amplification: one call may become 2 attempts" in said

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.discovery import Registry, data_dir
+from kit.discovery import Instance, Registry, data_dir
 from kit.errors import ConfigurationError
 
 
@@ -129,3 +129,34 @@ def test_a_relative_or_unset_data_folder_becomes_an_absolute_one(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert data_dir().is_absolute()
     assert data_dir().name == "grpc-service-kit"
+
+
+def test_a_weight_is_kept_in_the_entry_and_may_be_changed(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with registry.register("search", "127.0.0.1:5", weight=2.5) as registration:
+        assert [instance.weight for instance in registry.lookup("search")] == [2.5]
+        registration.update(address="127.0.0.1:6")
+        assert [(found.address, found.weight) for found in Registry(tmp_path).lookup("search")] == [
+            ("127.0.0.1:6", 2.5)
+        ]
+        registration.update(weight=1.0)
+        assert [instance.weight for instance in Registry(tmp_path).lookup("search")] == [1.0]
+
+
+def test_an_entry_without_a_weight_weighs_one_and_one_with_a_bad_weight_is_damaged(tmp_path: Path) -> None:
+    with Registry(tmp_path).register("search", "127.0.0.1:5") as registration:
+        entry = registration.instance
+    raw = json.loads(entry.to_json())
+    assert "weight" not in raw
+    assert Instance.from_json(json.dumps(raw).encode()) == entry
+    for bad in (0, -1, "heavy", None, float("inf"), float("nan")):
+        assert Instance.from_json(json.dumps(raw | {"weight": bad}).encode()) is None
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_weight_that_cannot_be_is_refused(tmp_path: Path, weight: float) -> None:
+    registry = Registry(tmp_path)
+    with pytest.raises(ConfigurationError, match="weight"):
+        registry.register("search", "127.0.0.1:5", weight=weight)
+    with registry.register("search", "127.0.0.1:5") as registration, pytest.raises(ConfigurationError, match="weight"):
+        registration.update(weight=weight)

@@ -24,6 +24,10 @@ def test_the_layers_stand_in_the_order_of_the_design() -> None:
         "report",
         "trace call",
         "deadline",
+        "idempotency key",
+        "fallback",
+        "replay",
+        "concurrency",
         "retry",
         "hedge",
         "balance",
@@ -35,7 +39,20 @@ def test_the_layers_stand_in_the_order_of_the_design() -> None:
 
 def test_on_a_stock_channel_nothing_is_picked() -> None:
     described = client_pipeline(SYSTEM, RNG, None).describe()
-    assert described == ["report", "trace call", "deadline", "retry", "hedge", "breaker", "attempt", "trace attempt"]
+    assert described == [
+        "report",
+        "trace call",
+        "deadline",
+        "idempotency key",
+        "fallback",
+        "replay",
+        "concurrency",
+        "retry",
+        "hedge",
+        "breaker",
+        "attempt",
+        "trace attempt",
+    ]
 
 
 def test_a_method_without_retries_has_no_retry_layer() -> None:

@@ -18,13 +18,15 @@ IDEMPOTENT = MethodOptions.IDEMPOTENT
 
 @dataclass(frozen=True, kw_only=True)
 class Rpc:
-    """One method. Requests and answers are google.protobuf.StringValue."""
+    """One method. Requests and answers are google.protobuf.StringValue, or another wrapper that is named."""
 
     name: str
     level: MethodOptions.IdempotencyLevel.ValueType = MethodOptions.IDEMPOTENCY_UNKNOWN
     policy: policy_pb2.MethodPolicy | None = None
     client_streaming: bool = False
     server_streaming: bool = False
+    takes: str = "StringValue"
+    gives: str = "StringValue"
 
 
 def declare(*rpcs: Rpc, service: policy_pb2.MethodPolicy | None = None, package: str | None = None) -> str:
@@ -42,8 +44,8 @@ def declare(*rpcs: Rpc, service: policy_pb2.MethodPolicy | None = None, package:
     for rpc in rpcs:
         method = made.method.add(
             name=rpc.name,
-            input_type=".google.protobuf.StringValue",
-            output_type=".google.protobuf.StringValue",
+            input_type=f".google.protobuf.{rpc.takes}",
+            output_type=f".google.protobuf.{rpc.gives}",
             client_streaming=rpc.client_streaming,
             server_streaming=rpc.server_streaming,
         )

@@ -140,11 +140,46 @@ def test_hedging_that_a_method_merely_inherits_is_off_where_it_would_do_harm() -
         Rpc(name="Create"),
         Rpc(name="Get", level=NO_SIDE_EFFECTS),
         Rpc(name="Watch", level=NO_SIDE_EFFECTS, server_streaming=True),
+        Rpc(name="Upload", level=NO_SIDE_EFFECTS, client_streaming=True),
         service=service,
     )
     assert policy_for(f"{path}/Create").hedging is None
-    assert policy_for(f"{path}/Watch").hedging is None
+    assert policy_for(f"{path}/Upload").hedging is None
+    assert policy_for(f"{path}/Watch").hedging is not None
     assert policy_for(f"{path}/Get").hedging is not None
+
+
+def test_a_replay_buffer_is_taken_from_each_source(tmp_path: Path) -> None:
+    kept = policy_pb2.MethodPolicy(retry=policy_pb2.RetryPolicy(max_attempts=2, replay_buffer_bytes=1000))
+    path = declare(
+        Rpc(name="Upload", level=IDEMPOTENT, client_streaming=True, policy=kept),
+        Rpc(name="Plain", level=IDEMPOTENT, client_streaming=True),
+    )
+    file = tmp_path / "policy.toml"
+    file.write_text(f'["{path}/Upload"]\nretry.replay_buffer_bytes = 2000\n', "utf-8")
+    given = {f"{path}/Upload": kit.MethodPolicy(retry=kit.RetryPolicy(replay_buffer_bytes=0))}
+    assert policy_for(f"{path}/Plain").retry.replay_buffer == 0
+    assert policy_for(f"{path}/Upload").retry.replay_buffer == 1000
+    assert policy_for(f"{path}/Upload", str(file)).retry.replay_buffer == 2000
+    assert policy_for(f"{path}/Upload", given).retry.replay_buffer == 0
+
+
+@pytest.mark.parametrize(
+    ("rpc", "size", "reason"),
+    [
+        (Rpc(name="Do", level=IDEMPOTENT), 1, "there is no stream to keep"),
+        (Rpc(name="Do", client_streaming=True), 1, "not declared safe"),
+        (Rpc(name="Do", level=IDEMPOTENT, client_streaming=True), 2**24 + 1, "must be 0 to 16777216"),
+    ],
+)
+def test_a_replay_buffer_that_cannot_be_meant_is_refused(rpc: Rpc, size: int, reason: str, tmp_path: Path) -> None:
+    path = f"{declare(rpc)}/Do"
+    file = tmp_path / "policy.toml"
+    file.write_text(f'["{path}"]\nretry.replay_buffer_bytes = {size}\n', "utf-8")
+    with pytest.raises(PolicyError) as refusal:
+        policy_for(path, str(file))
+    assert (refusal.value.method, refusal.value.field) == (path, "retry.replay_buffer_bytes")
+    assert reason in refusal.value.reason
 
 
 def test_the_worst_case_of_hedging_is_one_attempt_after_the_other() -> None:

@@ -65,7 +65,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
         ("nonsense", "not a TOML file"),
         ('timeout = "1s"', "a table"),
         ('["*"]\ntimeot = 1', "misspelt"),
-        ('["*"]\nconcurrency = { max_concurrent = 5 }', "no layer enforces"),
+        ('["*"]\npriority = "sheddable"', "no layer enforces"),
         ('["*"]\nretry = { attempts = 3 }', "retry.attempts"),
         ('["*"]\nretry = 3', "retry"),
         ('["*"]\ntimeout = "soon"', "500ms"),

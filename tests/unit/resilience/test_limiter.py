@@ -132,7 +132,7 @@ def test_a_fixed_limit_without_a_number_is_refused() -> None:
         ConcurrencyRules.of(ConcurrencyPolicy(max_queued=3))
 
 
-@pytest.mark.parametrize(("field", "value"), [("max_concurrent", 0), ("max_queued", -1)])
+@pytest.mark.parametrize(("field", "value"), [("max_concurrent", -1), ("max_queued", -1)])
 def test_impossible_values_are_refused(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=field):
         ConcurrencyPolicy(**{field: value})  # type: ignore[arg-type]

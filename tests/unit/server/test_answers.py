@@ -11,6 +11,7 @@ from google.rpc import status_pb2
 
 from kit import errors
 from kit.call import CallReport
+from kit.resilience.retry import StopReason
 from kit.server._answers import MAX_MESSAGE, MAX_STATUS, Answer, answer_to
 
 
@@ -81,6 +82,12 @@ def test_a_failed_call_made_inside_has_a_safe_answer(code: grpc.StatusCode, expe
 def test_exhausted_retries_further_down_ask_for_no_more(reason: str, pushback: str | None) -> None:
     sent = answer(failed(grpc.StatusCode.UNAVAILABLE, reason))
     assert dict(sent.trailing).get("grpc-retry-pushback-ms") == pushback
+
+
+@pytest.mark.parametrize("reason", StopReason)
+def test_every_reason_to_stop_says_whether_more_is_asked_for(reason: StopReason) -> None:
+    sent = answer(failed(grpc.StatusCode.UNAVAILABLE, reason.name))
+    assert dict(sent.trailing).get("grpc-retry-pushback-ms") == ("-1" if reason.no_more else None)
 
 
 def test_a_dont_retry_from_further_down_is_handed_up() -> None:

@@ -15,6 +15,11 @@ Policy that is declared beside the RPC that it governs.
 The same message on a service is the default for each of its methods. Policy is merged leaf by leaf: a field that is not
 set is inherited (method < service < kit defaults, the other way about: the nearer one wins). A field that is set and that
 no layer enforces is refused when the policy is loaded; it is never silently ignored.
+
+What is inherited is turned off by the value that means "none" for the field in question:
+  retry.max_attempts: 1      hedging.max_attempts: 1          breaker.kind: OFF       outlier.max_ejection_percent: 0
+  retry_budget.ratio: inf    retry_throttling.max_tokens: inf                         concurrency.max_concurrent: 0
+  idempotency_key.mode: NONE fallback.cached_for: 0           fallback.method: ""     fallback.default_json: ""
 """
 
 from collections import abc as _abc
@@ -134,7 +139,9 @@ class MethodPolicy(_message.Message):
 
     @_builtins.property
     def per_try_timeout(self) -> _duration_pb2.Duration:
-        """Time that a single attempt may take; never beyond what is left of the call."""
+        """Time that a single attempt may take; never beyond what is left of the call. A streamed answer is part of its attempt: the time
+        bounds all of it and not only the wait for its first message, so streams that last name a longer one.
+        """
 
     @_builtins.property
     def retry(self) -> Global___RetryPolicy: ...
@@ -217,11 +224,18 @@ class RetryPolicy(_message.Message):
     BACKOFF_MULTIPLIER_FIELD_NUMBER: _builtins.int
     RETRYABLE_STATUS_CODES_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    REPLAY_BUFFER_BYTES_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
     """Attempts in all, the first included: 1 turns retry off, 5 is the most."""
     backoff_multiplier: _builtins.float
     """At least 1."""
     jitter: Global___Jitter.ValueType
+    replay_buffer_bytes: _builtins.int
+    """Bytes of a stream of requests that are kept, in each call, so that an attempt that failed can be made again: what was kept is
+    sent first, then the rest. A message counts as on the wire, with its prefix of 5 bytes. When more has been sent than fits, or
+    something of the answer has come, there is no further attempt. Default 0: a stream of requests is not sent twice; at most
+    16777216.
+    """
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -239,10 +253,11 @@ class RetryPolicy(_message.Message):
         backoff_multiplier: _builtins.float | None = ...,
         retryable_status_codes: _abc.Iterable[_code_pb2.Code.ValueType] | None = ...,
         jitter: Global___Jitter.ValueType | None = ...,
+        replay_buffer_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_backoff_multiplier", b"_backoff_multiplier", "_jitter", b"_jitter", "_max_attempts", b"_max_attempts", "backoff_multiplier", b"backoff_multiplier", "initial_backoff", b"initial_backoff", "jitter", b"jitter", "max_attempts", b"max_attempts", "max_backoff", b"max_backoff"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backoff_multiplier", b"_backoff_multiplier", "_jitter", b"_jitter", "_max_attempts", b"_max_attempts", "_replay_buffer_bytes", b"_replay_buffer_bytes", "backoff_multiplier", b"backoff_multiplier", "initial_backoff", b"initial_backoff", "jitter", b"jitter", "max_attempts", b"max_attempts", "max_backoff", b"max_backoff", "replay_buffer_bytes", b"replay_buffer_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backoff_multiplier", b"_backoff_multiplier", "_jitter", b"_jitter", "_max_attempts", b"_max_attempts", "backoff_multiplier", b"backoff_multiplier", "initial_backoff", b"initial_backoff", "jitter", b"jitter", "max_attempts", b"max_attempts", "max_backoff", b"max_backoff", "retryable_status_codes", b"retryable_status_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backoff_multiplier", b"_backoff_multiplier", "_jitter", b"_jitter", "_max_attempts", b"_max_attempts", "_replay_buffer_bytes", b"_replay_buffer_bytes", "backoff_multiplier", b"backoff_multiplier", "initial_backoff", b"initial_backoff", "jitter", b"jitter", "max_attempts", b"max_attempts", "max_backoff", b"max_backoff", "replay_buffer_bytes", b"replay_buffer_bytes", "retryable_status_codes", b"retryable_status_codes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backoff_multiplier: _TypeAlias = _typing.Literal["backoff_multiplier"]  # noqa: Y015
     _WhichOneofArgType__backoff_multiplier: _TypeAlias = _typing.Literal["_backoff_multiplier", b"_backoff_multiplier"]  # noqa: Y015
@@ -250,18 +265,24 @@ class RetryPolicy(_message.Message):
     _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__replay_buffer_bytes: _TypeAlias = _typing.Literal["replay_buffer_bytes"]  # noqa: Y015
+    _WhichOneofArgType__replay_buffer_bytes: _TypeAlias = _typing.Literal["_replay_buffer_bytes", b"_replay_buffer_bytes"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backoff_multiplier) -> _WhichOneofReturnType__backoff_multiplier | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replay_buffer_bytes) -> _WhichOneofReturnType__replay_buffer_bytes | None: ...
 
 Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class HedgingPolicy(_message.Message):
-    """gRFC A6 hedging: further attempts are sent without waiting for the earlier ones to fail."""
+    """gRFC A6 hedging: further attempts are sent without waiting for the earlier ones to fail. Where the answer is a stream, the
+    attempt whose first message comes first goes on and the others are cancelled. Streams of requests are not hedged.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -313,7 +334,7 @@ class RetryThrottling(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     TOKEN_RATIO_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.float
-    """(0, 1000]"""
+    """(0, 1000]; inf: no throttle."""
     token_ratio: _builtins.float
     """Tokens that a success gives back, three decimals."""
     def __init__(
@@ -347,7 +368,7 @@ class RetryBudget(_message.Message):
     MIN_PER_SECOND_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     ratio: _builtins.float
-    """0.2 = one retry for every five calls."""
+    """0.2 = one retry for every five calls; at most 4. inf: no budget. 0: only what min_per_second allows."""
     min_per_second: _builtins.float
     """Retries per second that are always allowed."""
     @_builtins.property
@@ -392,12 +413,16 @@ class BreakerPolicy(_message.Message):
         CONSECUTIVE: BreakerPolicy._Kind.ValueType  # 1
         COUNT_WINDOW: BreakerPolicy._Kind.ValueType  # 2
         TIME_WINDOW: BreakerPolicy._Kind.ValueType  # 3
+        OFF: BreakerPolicy._Kind.ValueType  # 4
+        """No breaker; whatever else is inherited of this message then says nothing."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: BreakerPolicy.Kind.ValueType  # 0
     CONSECUTIVE: BreakerPolicy.Kind.ValueType  # 1
     COUNT_WINDOW: BreakerPolicy.Kind.ValueType  # 2
     TIME_WINDOW: BreakerPolicy.Kind.ValueType  # 3
+    OFF: BreakerPolicy.Kind.ValueType  # 4
+    """No breaker; whatever else is inherited of this message then says nothing."""
 
     KIND_FIELD_NUMBER: _builtins.int
     FAILURE_THRESHOLD_FIELD_NUMBER: _builtins.int
@@ -499,7 +524,9 @@ Global___BreakerPolicy: _TypeAlias = BreakerPolicy  # noqa: Y015
 
 @_typing.final
 class ConcurrencyPolicy(_message.Message):
-    """Calls in flight."""
+    """Calls in flight over one client channel (a bulkhead). A call has a place from before its first attempt until it has ended, a
+    stream until the stream has. Methods that declare the same figures share the places.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -507,11 +534,13 @@ class ConcurrencyPolicy(_message.Message):
     ADAPTIVE_FIELD_NUMBER: _builtins.int
     MAX_QUEUED_FIELD_NUMBER: _builtins.int
     max_concurrent: _builtins.int
-    """A fixed limit (bulkhead), or the ceiling of the adaptive one."""
+    """A fixed limit, or the ceiling of the adaptive one (default 1000). 0: no limit."""
     adaptive: _builtins.bool
     """Follow the latency gradient instead of a fixed limit."""
     max_queued: _builtins.int
-    """Calls that may wait for a place."""
+    """Calls that may wait for a place, in the order in which they came and no longer than their deadline. Default 0: a call that
+    finds no place is refused at once with UNAVAILABLE.
+    """
     def __init__(
         self,
         *,
@@ -670,7 +699,10 @@ Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 @_typing.final
 class IdempotencyKeyPolicy(_message.Message):
-    """Tells a client that the server deduplicates calls by their idempotency-key metadata."""
+    """Tells a client that the server deduplicates calls by their idempotency-key metadata: one key for each call, the same on every attempt
+    and hedge. So retrying and hedging are allowed whatever the idempotency_level. A key that the caller puts into the metadata itself is
+    kept as it is; it must be one value of 1 to 255 visible ASCII characters.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -682,21 +714,34 @@ class IdempotencyKeyPolicy(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         MODE_UNSPECIFIED: IdempotencyKeyPolicy._Mode.ValueType  # 0
         NONE: IdempotencyKeyPolicy._Mode.ValueType  # 1
+        """Not deduplicated; turns off what is inherited."""
         OPTIONAL: IdempotencyKeyPolicy._Mode.ValueType  # 2
+        """A call with a key is deduplicated, one without is taken as well. The client makes a key where it may send the call more than
+        once (retry.max_attempts or hedging.max_attempts above 1): a call that is sent once needs none.
+        """
         REQUIRED: IdempotencyKeyPolicy._Mode.ValueType  # 3
+        """A call without a key is refused. The client makes one for every call."""
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
     MODE_UNSPECIFIED: IdempotencyKeyPolicy.Mode.ValueType  # 0
     NONE: IdempotencyKeyPolicy.Mode.ValueType  # 1
+    """Not deduplicated; turns off what is inherited."""
     OPTIONAL: IdempotencyKeyPolicy.Mode.ValueType  # 2
+    """A call with a key is deduplicated, one without is taken as well. The client makes a key where it may send the call more than
+    once (retry.max_attempts or hedging.max_attempts above 1): a call that is sent once needs none.
+    """
     REQUIRED: IdempotencyKeyPolicy.Mode.ValueType  # 3
+    """A call without a key is refused. The client makes one for every call."""
 
     MODE_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     mode: Global___IdempotencyKeyPolicy.Mode.ValueType
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long an answer is kept for replay."""
+        """How long an answer is kept for replay. Where only the key makes a second execution safe, no attempt may come later than that: a
+        policy whose attempts and backoffs may take longer is refused, and the call is given no more time than this. Without it nothing is
+        checked: the server keeps answers for longer than any call takes.
+        """
 
     def __init__(
         self,
@@ -784,30 +829,57 @@ Global___DownstreamCall: _TypeAlias = DownstreamCall  # noqa: Y015
 
 @_typing.final
 class FallbackPolicy(_message.Message):
-    """What is answered when the call itself fails."""
+    """What is answered when the call itself has failed, its retries included. Tried in this order: the last good answer, another method, the
+    default. The caller is told by the trailing metadata `kit-degraded: cached|method|default` and by the report; breakers, throttles and
+    budgets count the failure. Only for methods with one request and one answer, and meant for those that read: a call that should change
+    something and did not must not look as if it had. A call whose time was over before it was made is refused, without a fallback.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     METHOD_FIELD_NUMBER: _builtins.int
     CACHED_FOR_FIELD_NUMBER: _builtins.int
+    DEFAULT_JSON_FIELD_NUMBER: _builtins.int
+    STATUS_CODES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """Method of the same service with the same request and response."""
+    """Method of the same service with the same request and response, by its short name. It is called in what is left of the call's time,
+    by its own policy (retries and fallback included). Circles are refused. "" turns off what is inherited.
+    """
+    default_json: _builtins.str
+    """The answer as protobuf's JSON: "{}" is the empty message. "" turns off what is inherited."""
     @_builtins.property
     def cached_for(self) -> _duration_pb2.Duration:
-        """The last good answer to the same request, no older than this."""
+        """The last good answer to the same request by the same caller, no older than this; 0 turns off what is inherited. Kept by each
+        channel: at most 1000 answers and 16 MiB. The same caller is who sends the same metadata (authorization among them; what differs
+        from call to call, such as traceparent and x-request-id, is left out) with the same call credentials.
+        """
+
+    @_builtins.property
+    def status_codes(self) -> _containers.RepeatedScalarFieldContainer[_code_pb2.Code.ValueType]:
+        """Status codes after which there is a fallback. Default, the server's or the network's fault: UNKNOWN, DEADLINE_EXCEEDED,
+        RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS. What is refused before it is sent (breaker open, no endpoint) counts by its
+        status. Never CANCELLED.
+        """
 
     def __init__(
         self,
         *,
         method: _builtins.str | None = ...,
         cached_for: _duration_pb2.Duration | None = ...,
+        default_json: _builtins.str | None = ...,
+        status_codes: _abc.Iterable[_code_pb2.Code.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_method", b"_method", "cached_for", b"cached_for", "method", b"method"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_json", b"_default_json", "_method", b"_method", "cached_for", b"cached_for", "default_json", b"default_json", "method", b"method"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_method", b"_method", "cached_for", b"cached_for", "method", b"method"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_json", b"_default_json", "_method", b"_method", "cached_for", b"cached_for", "default_json", b"default_json", "method", b"method", "status_codes", b"status_codes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default_json: _TypeAlias = _typing.Literal["default_json"]  # noqa: Y015
+    _WhichOneofArgType__default_json: _TypeAlias = _typing.Literal["_default_json", b"_default_json"]  # noqa: Y015
     _WhichOneofReturnType__method: _TypeAlias = _typing.Literal["method"]  # noqa: Y015
     _WhichOneofArgType__method: _TypeAlias = _typing.Literal["_method", b"_method"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_json) -> _WhichOneofReturnType__default_json | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
 
 Global___FallbackPolicy: _TypeAlias = FallbackPolicy  # noqa: Y015
@@ -824,7 +896,7 @@ class OutlierPolicy(_message.Message):
     MAX_EJECTION_PERCENT_FIELD_NUMBER: _builtins.int
     consecutive_errors: _builtins.int
     max_ejection_percent: _builtins.int
-    """Percent of the endpoints that may be out at a time."""
+    """Percent of the endpoints that may be out at a time. 0: nothing is ejected."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property

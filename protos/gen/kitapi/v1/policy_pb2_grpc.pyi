@@ -15,6 +15,11 @@ Policy that is declared beside the RPC that it governs.
 The same message on a service is the default for each of its methods. Policy is merged leaf by leaf: a field that is not
 set is inherited (method < service < kit defaults, the other way about: the nearer one wins). A field that is set and that
 no layer enforces is refused when the policy is loaded; it is never silently ignored.
+
+What is inherited is turned off by the value that means "none" for the field in question:
+  retry.max_attempts: 1      hedging.max_attempts: 1          breaker.kind: OFF       outlier.max_ejection_percent: 0
+  retry_budget.ratio: inf    retry_throttling.max_tokens: inf                         concurrency.max_concurrent: 0
+  idempotency_key.mode: NONE fallback.cached_for: 0           fallback.method: ""     fallback.default_json: ""
 """
 
 from collections import abc as _abc
