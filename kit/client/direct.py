@@ -213,6 +213,7 @@ class DirectCall(UnaryUnaryCall):
 
     def __init__(self, plan: Direct, started: float, expiry: float, endpoint: Any) -> None:
         self._plan = plan
+        self._clock = plan.clock
         self._started = started
         self._expiry = expiry
         self._endpoint = endpoint
@@ -264,7 +265,6 @@ class DirectCall(UnaryUnaryCall):
         if self._settled or "_call" in self.__dict__:
             super().add_done_callback(callback)
             return
-        self._clock = self._plan.clock
         if self._callbacks is None:
             self._callbacks = []
             self.first.add_done_callback(self._first_done)
@@ -294,9 +294,10 @@ class DirectCall(UnaryUnaryCall):
                 # grpc's call is over, cancelled by the closing of the channel for instance.
                 self._settle(None, error)
             return call
-        self._call, self._clock = call, plan.clock
+        self._call = call
         address = "" if self._endpoint is None else self._endpoint.address
         call.attempt = tried = Attempted(1, address, 0.0, self._started, self.time_given)
+        tried.breaker = self.breaker
         tried.settle(grpc.StatusCode.OK, "", self._finished)
         call.attempts.append(tried)
         call.inner, call.endpoint = self.first, self._endpoint

@@ -81,8 +81,35 @@ def test_an_error_gives_its_report() -> None:
         duration=0.3,
         stop_reason="NOT_RETRYABLE",
     )
-    assert kit.report(CallFailed(grpc.StatusCode.ABORTED, "lost", report=made)) is made
-    assert str(made) == "/a.B/C ABORTED after 300 ms (NOT_RETRYABLE); attempts: 1: ABORTED at h:1 in 250 ms"
+    error = CallFailed(grpc.StatusCode.ABORTED, "lost", report=made)
+    assert kit.report(error) is made
+    course = "/a.B/C, 300 ms in all: attempt 1 at h:1 ABORTED in 250 ms; NOT_RETRYABLE"
+    assert str(made) == f"ABORTED: {course}"
+    assert str(error) == f"ABORTED: lost ({course})"
+
+
+def test_a_report_tells_where_the_time_of_a_call_went_and_what_limits_it() -> None:
+    first = Attempt(number=1, endpoint="h:1", delay=0, started_after=0, duration=1.25, code=grpc.StatusCode.UNAVAILABLE)
+    second = Attempt(number=2, endpoint="h:2", delay=0.4, started_after=1.65, duration=0.35, code=None)
+    hedge = Attempt(number=3, endpoint="h:1", delay=0.1, started_after=1.75, duration=0.25, code=None, hedge=True)
+    made = CallReport(
+        method="/a.B/C",
+        target="h:1,h:2",
+        attempts=(first, second, hedge),
+        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+        details="",
+        duration=2.0,
+        stop_reason="DEADLINE",
+        breakers={"h:1": "OPEN", "h:2": "CLOSED"},
+        retries_left=3,
+        throttle_tokens=7.5,
+    )
+    assert made.hedges == 1
+    assert str(made) == (
+        "DEADLINE_EXCEEDED: /a.B/C, 2.00 s in all: attempt 1 at h:1 UNAVAILABLE in 1.25 s, waited 400 ms, "
+        "attempt 2 at h:2 running in 350 ms, hedge 3 at h:1 running in 250 ms; DEADLINE; breakers: h:1 OPEN; "
+        "retries left: 3; throttle tokens: 7.5"
+    )
 
 
 @pytest.mark.parametrize("other", [object(), ValueError("no"), grpc.aio.AioRpcError(grpc.StatusCode.OK)])
