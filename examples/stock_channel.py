@@ -1,8 +1,8 @@
-"""The kit on a stock grpc.aio channel: deadline, retry, errors and reports, in five lines.
+"""The kit on a stock grpc.aio channel: deadline, retry, breaker and reports, in the five lines that say `kit`.
 
 python examples/stock_channel.py
 
-It serves grpc's own health service, fails its first two calls, and shows what a caller notices of that: nothing.
+The server is grpc's own health service, which fails twice, hangs once, and then fails for good.
 """
 
 import asyncio
@@ -11,42 +11,42 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import kit
-from kit.policy import IdempotencyLevel
 
-CHECK = "/grpc.health.v1.Health/Check"
+RETRY, BREAKER = kit.RetryPolicy(max_attempts=3, initial_backoff=0.01), kit.BreakerPolicy(failure_threshold=5)
+POLICY = kit.MethodPolicy(timeout=0.5, retry=RETRY, breaker=BREAKER, idempotency_level=kit.IdempotencyLevel.IDEMPOTENT)
 
 
-class Flaky(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health ships no types
-    """Is unavailable twice, then serves."""
+async def client(address: str) -> None:
+    async with grpc.aio.insecure_channel(address, interceptors=kit.client_interceptors(policy=POLICY)) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for _ in range(5):
+            with kit.reports() as seen:
+                try:
+                    await stub.Check(health_pb2.HealthCheckRequest())
+                except grpc.aio.AioRpcError as error:
+                    print(f"{type(error).__name__}: {error.details()}")
+            print(seen[0])
 
-    failures = 2
+
+class Troubled(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health ships no types
+    def __init__(self) -> None:
+        self.calls = 0
 
     async def Check(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        if self.failures:
-            self.failures -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "just starting")
+        self.calls += 1
+        if self.calls == 4:
+            await asyncio.sleep(60)
+        elif self.calls != 3:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "just starting" if self.calls < 3 else "the disk is full")
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-
-
-async def call(address: str) -> None:
-    # The five lines. A method of your own says in its .proto that it may be tried again; here the code says it.
-    again = kit.RetryPolicy(max_attempts=4, initial_backoff=0.01)
-    safe = kit.MethodPolicy(timeout=5.0, retry=again, idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS)
-    interceptors = kit.client_interceptors(policy={CHECK: safe})
-    async with grpc.aio.insecure_channel(address, interceptors=interceptors) as channel:
-        with kit.reports() as seen:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-
-    print("answer:", health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-    print("report:", seen[0])
 
 
 async def main() -> None:
     server = grpc.aio.server()
-    health_pb2_grpc.add_HealthServicer_to_server(Flaky(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Troubled(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    await call(f"127.0.0.1:{port}")
+    await client(f"127.0.0.1:{port}")
     await server.stop(None)
 
 

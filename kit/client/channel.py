@@ -97,7 +97,10 @@ def client_pipeline(
 
 
 class Channel(grpc.aio.Channel):
-    """A drop-in `grpc.aio.Channel`. Make it with `kit.channel`, inside the event loop that uses it."""
+    """A drop-in `grpc.aio.Channel`. Make it with `kit.channel`, inside the event loop that uses it.
+
+    Made directly, as tests and simulations do, it connects only when it is used, unless `warm_up` says otherwise.
+    """
 
     def __init__(
         self,

@@ -202,7 +202,8 @@ class DirectCall(UnaryUnaryCall):
     _response: Any = _NOTHING
     _finished = 0.0
     _awaited = False
-    #: What was asked for, beside the request: as `Call` takes it.
+    #: What was asked for, as `Call` takes it, until it is known that it is not needed, or a `Call` has it: on a stock
+    #: channel it leads back here, by grpc's call around ours.
     asked: tuple[Any, ...] = ()
     #: grpc's own call of the first attempt.
     first: Any = None
@@ -231,21 +232,24 @@ class DirectCall(UnaryUnaryCall):
                     if not self._settled:
                         self._throw(error)
                 raise
-            except Exception:  # noqa: BLE001 - the pipeline finds it again, and it is the pipeline's to handle
-                if "_call" not in self.__dict__:
-                    self.enter()
+            except Exception:  # noqa: BLE001, S110 - the pipeline finds it again, and it is the pipeline's to handle
+                pass
             else:
                 if "_call" not in self.__dict__:
                     self._succeeded(response)
                     return response
             finally:
                 self._awaited = False
+            # Not while the error is being handled: the next one would keep it, and it the call.
+            if "_call" not in self.__dict__:
+                self.enter()
         return (yield from super().__await__())
 
     def _succeeded(self, response: Any) -> None:
         plan = self._plan
         self._response = response
         self._settled = True
+        self.asked = (None,)
         self._finished = now = plan.now()
         if self.permit is not None:
             self.breaker.succeeded(self.permit, now)  # type: ignore[union-attr]  # they come together
@@ -284,6 +288,7 @@ class DirectCall(UnaryUnaryCall):
         """Makes the notes and, unless the call has succeeded, steps the pipeline to where the call is."""
         plan = self._plan
         call = Call(plan.method, *self.asked)
+        self.asked = (None,)
         # They held when the call was made.
         call.expires_at, call.collectors, call.started = self._expiry, (), self._started
         if self._response is _NOTHING:

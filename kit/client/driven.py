@@ -19,6 +19,8 @@ import types
 from collections.abc import Callable, Generator
 from typing import Any
 
+import grpc.aio
+
 from kit.clock import Clock
 from kit.pipeline import Call, Handler, Outcome
 
@@ -58,8 +60,11 @@ class Driven:
                 self._watch()
 
     def _settle(self, outcome: Outcome | None, failure: BaseException | None) -> None:
-        self._outcome, self._failure = outcome, failure
+        self._outcome = outcome
+        self._failure = None if failure is None else _fresh(failure)
         self._settled = True
+        # On a stock channel it leads back here, by grpc's call around ours.
+        self._call.send = None
         self._coroutine = self._waiting = None
         if self._event is not None:
             self._event.set()
@@ -133,10 +138,10 @@ class Driven:
 
     def _result(self) -> Any:
         if self._failure is not None:
-            raise self._failure
+            raise _fresh(self._failure)
         assert self._outcome is not None
         if self._outcome.error is not None:
-            raise self._outcome.error
+            raise _fresh(self._outcome.error)
         return self._outcome.response
 
     def cancel(self) -> bool:
@@ -165,3 +170,20 @@ class Driven:
             self._settle(None, raised)
         else:
             self._drive_by_task()
+        finally:
+            # It has come through this frame, which would keep it, and it the call.
+            del error
+
+
+def _fresh(error: BaseException) -> BaseException:
+    """The same without the frames that it has come through: they refer to the call, and the call to it.
+
+    Garbage of that kind would wait for the collector after every call that failed. An error that is neither grpc's nor
+    a cancellation is the same one: its frames show a defect.
+    """
+    if not isinstance(error, (grpc.aio.AioRpcError, asyncio.CancelledError)):
+        return error
+    made = type(error).__new__(type(error), *error.args)
+    made.__dict__.update(error.__dict__)
+    made.__cause__, made.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return made

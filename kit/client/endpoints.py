@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -63,6 +63,10 @@ def static_addresses(target: str | Sequence[str]) -> list[str]:
                 f'{address!r} is not an address; write "host:port", "dns:///..." or "local:///name"'
             )
     return list(dict.fromkeys(addresses))
+
+
+def _best(states: Collection[grpc.ChannelConnectivity]) -> grpc.ChannelConnectivity:
+    return next((state for state in _BEST_FIRST if state in states), grpc.ChannelConnectivity.IDLE)
 
 
 class Endpoints:
@@ -145,13 +149,15 @@ class Endpoints:
         if try_to_connect and not self._open:
             self._use()
         states = {endpoint.channel.get_state(try_to_connect) for endpoint in self.all}
-        return next((state for state in _BEST_FIRST if state in states), grpc.ChannelConnectivity.IDLE)
+        return _best(states)
 
     async def state_changed(self, last: grpc.ChannelConnectivity, clock: Clock) -> None:
         """Returns when `state` gives another one than `last`."""
         while self.state(False) is last:
-            # The states as of now: by the time that a task begins they may be others.
-            watches = [asyncio.ensure_future(endpoint.left(endpoint.state())) for endpoint in self.all]
+            seen = {endpoint: endpoint.state() for endpoint in self.all}
+            if seen and _best(seen.values()) is not last:
+                return  # grpc's own threads were at work in between
+            watches = [asyncio.ensure_future(endpoint.left(state)) for endpoint, state in seen.items()]
             watches.append(asyncio.ensure_future(clock.sleep(LOOK_INTERVAL)))
             try:
                 await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)

@@ -43,11 +43,17 @@ class Allowance:
             self._budget.call(self._clock.now())
 
     def ended(
-        self, code: int, retryable: Container[int], *, pushback: str | bytes | None = None, unsent: bool = False
+        self,
+        code: int,
+        retryable: Container[int],
+        *,
+        pushback: str | bytes | None = None,
+        unsent: bool = False,
+        timed_out: bool = False,
     ) -> None:
-        """An attempt ended with `code`; see `Throttle.attempt_ended`."""
+        """An attempt ended with `code`; see `Throttle.attempt_ended`. One whose own time was up could be made again."""
         if self._throttle is not None:
-            self._throttle.attempt_ended(code, retryable, pushback=pushback, unsent=unsent)
+            self._throttle.attempt_ended(code, (code,) if timed_out else retryable, pushback=pushback, unsent=unsent)
 
     def refusal(self) -> StopReason | None:
         """Draws leave for one more attempt, which is then sent; or says why there is none."""

@@ -135,15 +135,18 @@ class HedgeLayer:
             if refused and machine.sent_attempts > 1:
                 # Of a call that was sent as well, it cannot be said that it did not happen.
                 call.stop = StopReason.BREAKER_OPEN if isinstance(error, BreakerOpen) else StopReason.NO_ENDPOINT
+            timed_out = own_time_was_up(branch, error, now)
             if allowance is not None and not refused:
                 call.allowance = allowance
-                allowance.ended(code.value[0], rules.non_fatal, pushback=pushback, unsent=outcome.unsent)
+                allowance.ended(
+                    code.value[0], rules.non_fatal, pushback=pushback, unsent=outcome.unsent, timed_out=timed_out
+                )
             return machine.ended(
                 number,
                 code.value[0],
                 now,
                 unsent=outcome.unsent or refused,
-                timed_out=own_time_was_up(branch, error, now),
+                timed_out=timed_out,
                 pushback="-1" if refused else pushback,
             )
 

@@ -77,7 +77,8 @@ def as_call_error(error: grpc.aio.AioRpcError, report: CallReport) -> grpc.aio.A
         trailing_metadata=error.trailing_metadata(),
         debug_error_string=error.debug_error_string(),
     )
-    failed.__cause__ = error
+    # Where grpc raised it tells nobody anything, and its frames would keep the call alive.
+    failed.__cause__ = error.with_traceback(None)
     return failed
 
 

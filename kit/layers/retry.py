@@ -71,19 +71,26 @@ class RetryLayer:
                     failed = outcome
                 remaining = call.expires_at - now
                 pushback = pushback_of(error)
+                timed_out = own_time_was_up(call, error, now)
                 decision = retry.failed(
                     error.code().value[0],
                     u=random(),
                     remaining=remaining if remaining > _SLACK else 0.0,
                     committed=bool(error.initial_metadata()) or (call.replay is not None and call.replay.committed),
                     unsent=outcome.unsent,
-                    timed_out=own_time_was_up(call, error, now),
+                    timed_out=timed_out,
                     pushback=pushback,
                 )
                 stop = decision.stop
                 if allowance is not None:
                     call.allowance = allowance
-                    allowance.ended(error.code().value[0], rules.retryable, pushback=pushback, unsent=outcome.unsent)
+                    allowance.ended(
+                        error.code().value[0],
+                        rules.retryable,
+                        pushback=pushback,
+                        unsent=outcome.unsent,
+                        timed_out=timed_out,
+                    )
                     if stop is None and not outcome.unsent:
                         stop = allowance.refusal()
                 if decision.delay is None or stop is not None:

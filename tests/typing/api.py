@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 import kit
+from kit.client import ChannelStatistics, EndpointCheck, Health, HealthReport
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 
 
@@ -42,6 +43,12 @@ async def client() -> None:
     kit.channel("h:1", policy=kit.MethodPolicy(idempotency_key=key, fallback=fallback))
     assert_type(seen[0].idempotency_key, str)
     assert_type((seen[0].degraded, seen[0].failure), tuple[str, str])
+    kit.channel("h:1", warm_up=False, health=kit.HealthCheck(interval=10.0, service="pkg.Service"))
+    assert_type(await channel.check_now(), HealthReport)
+    assert_type(await channel.wait_for_healthy(1.0), EndpointCheck)
+    assert_type(channel.statistics(), ChannelStatistics)
+    assert_type(channel.statistics().endpoints[0].health, Health)
+    channel.force_reconnect(address="h:1")
     kit.channel("dns:///h:1", credentials=kit.TlsFiles(root_certificates=Path("ca.pem"), server_name="h"))
     grpc.aio.insecure_channel("h:1", interceptors=kit.client_interceptors())
 

@@ -79,6 +79,21 @@ async def test_a_channel_is_opened_inside_the_event_loop(served: Served) -> None
     assert isinstance(await asyncio.to_thread(outside, kit.channel), UsageError)
 
 
+async def test_a_channel_connects_by_itself_unless_it_is_told_not_to(served: Served) -> None:
+    warm = asyncio.Event()
+    async with (
+        kit.channel(served.address, on_event=lambda _: warm.set()) as channel,
+        kit.channel(served.address, warm_up=False) as cold,
+        bare(served.address) as plain,
+    ):
+        assert channel.get_state() is grpc.ChannelConnectivity.IDLE
+        async with asyncio.timeout(10):
+            await warm.wait()
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
+        assert cold.get_state() is plain.get_state() is grpc.ChannelConnectivity.IDLE
+    assert served.seen == []
+
+
 async def test_a_failure_is_an_error_of_the_kit_with_a_report(stub: Stub, is_kit: bool) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await stub.Fail(b"x")

@@ -64,7 +64,7 @@ def test_the_example_tests_pass(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout
 
 
-@pytest.mark.parametrize("page", ["testing.md", "simulate.md"])
+@pytest.mark.parametrize("page", ["testing.md", "simulate.md", "connections.md"])
 def test_the_python_of_a_guide_page_compiles_and_its_files_exist(page: str) -> None:
     text = (GUIDE / page).read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
