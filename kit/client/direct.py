@@ -38,7 +38,7 @@ from kit.resilience.breaker import Permit
 from kit.resilience.deadline import attempt_timeout, call_expiry
 from kit.resilience.retry import StopReason
 
-__all__ = ["ACCOUNTED", "NEVER", "Direct", "DirectCall", "Never", "direct", "sent_by"]
+__all__ = ["ACCOUNTED", "NEVER", "Direct", "DirectCall", "Never", "direct"]
 
 #: The layers whose part in a first attempt is played here.
 ACCOUNTED = frozenset({"report", "trace call", "deadline", "retry", "balance", "breaker", "attempt", "trace attempt"})
@@ -174,17 +174,6 @@ def direct(
     return Direct(method, handler, clock, breaker_of, allowances.of(method), home)
 
 
-async def sent_by(call: DirectCall, continuation: Any, details: Any, request: Any) -> DirectCall:
-    """The call, with grpc's own made by the continuation of a stock channel."""
-    timeout = details.timeout
-    given = call.time_given if call.time_given != math.inf else None
-    if given != timeout and (given is None or timeout is None or abs(given - timeout) > _ROUNDING):
-        details = details._replace(timeout=given)
-    call.first = await continuation(details, request)
-    call.asked = (request, timeout, details.metadata, details.credentials, details.wait_for_ready, None, continuation)
-    return call
-
-
 class _Lazy:
     """The notes of a call that has not entered the pipeline: made, and the pipeline entered, when they are asked for.
 
@@ -218,6 +207,14 @@ class DirectCall(UnaryUnaryCall):
         self._started = started
         self._expiry = expiry
         self._endpoint = endpoint
+
+    def with_time(self, asked: Any) -> Any:
+        """What a stock channel is asked for, with the time that the attempt is given."""
+        given = self.time_given if self.time_given != math.inf else None
+        timeout = asked.timeout
+        if given == timeout or (given is not None and timeout is not None and abs(given - timeout) < _ROUNDING):
+            return asked
+        return asked._replace(timeout=given)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self._settled and "_call" not in self.__dict__:

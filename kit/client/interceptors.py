@@ -18,7 +18,7 @@ from kit.client import guards
 from kit.client._policies import Built, Policies
 from kit.client.calls import UnaryUnaryCall
 from kit.client.channel import client_pipeline
-from kit.client.direct import Direct, direct, sent_by
+from kit.client.direct import Direct, direct
 from kit.client.events import Listener, Listeners
 from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from kit.client.transport import over_continuation
@@ -90,7 +90,10 @@ class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
         call = None if at_once is None else at_once.begin(client_call_details.timeout, None, "")
         if call is None:
             return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
-        return await sent_by(call, continuation, client_call_details, request)
+        _, timeout, metadata, credentials, wait_for_ready = client_call_details
+        call.first = await continuation(call.with_time(client_call_details), request)
+        call.asked = (request, timeout, metadata, credentials, wait_for_ready, None, continuation)
+        return call
 
 
 @guards.asynchronous_only

@@ -14,12 +14,11 @@ import grpc.aio
 import pytest
 
 import kit
-from kit.client.channel import Channel
 from kit.client.direct import Direct, DirectCall
 from kit.pipeline import Call
-from kit.testing import Fault
+from kit.testing import Fault, InProcess
 from tests.integration.client.conftest import Client, Connect
-from tests.integration.client.echo import UNARY, UNSAFE, text
+from tests.integration.client.echo import UNARY, UNSAFE, Echo, EchoStub, add_echo, text
 
 UNAVAILABLE = Fault(code=grpc.StatusCode.UNAVAILABLE)
 POLICY = {
@@ -157,18 +156,18 @@ async def test_a_call_that_is_answered_needs_no_pipeline(connect: Connect, pipel
     assert not pipelines[1:]  # a stock channel binds a method at its first call
 
 
-async def test_it_is_counted_by_the_breaker(connect: Connect) -> None:
-    client = await connect(policy={"*": kit.MethodPolicy(breaker=kit.BreakerPolicy(failure_threshold=4))})
-    if not isinstance(client.channel, Channel):
-        pytest.skip("a stock channel does not show its breakers")
-    client.faults.script(UNSAFE, [UNAVAILABLE] * 3)
-    for _ in range(3):
-        with pytest.raises(kit.errors.CallFailed):
-            await client.stub.Unsafe(text())
-    [breaker] = client.channel.breakers
-    assert breaker.fail_counter == 3
-    await client.stub.Unsafe(text())
-    assert breaker.fail_counter == 0
+async def test_it_is_counted_by_the_breaker() -> None:
+    policy = {"*": kit.MethodPolicy(breaker=kit.BreakerPolicy(failure_threshold=4))}
+    async with InProcess(Echo(), add_echo, policy=policy) as process:
+        stub = EchoStub(process.channel)
+        process.faults.script(UNSAFE, [UNAVAILABLE] * 3)
+        for _ in range(3):
+            with pytest.raises(kit.errors.CallFailed):
+                await stub.Unsafe(text())
+        [breaker] = process.channel.breakers
+        assert breaker.fail_counter == 3
+        await stub.Unsafe(text())
+        assert breaker.fail_counter == 0
 
 
 async def test_collectors_and_debug_lines_see_it(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
