@@ -4,6 +4,9 @@
     |-- ConfigurationError            something that was written down is wrong; found before anything is sent
     |   `-- PolicyError               a policy that contradicts itself or is unsafe: names method, field and reason
     |-- UsageError                    the kit is used in a way that cannot work: two event loops, a call after fork
+    |   |-- UsageTypeError            an argument of a type that cannot work; a TypeError as well
+    |   |-- UsageValueError           an argument that nobody can mean; a ValueError as well
+    |   `-- InvalidMetadata           metadata that cannot be sent; whatever grpc.aio raises for it as well
     `-- StatusError                   raised by a handler; becomes google.rpc.Status with details on the wire
         |-- InvalidArgument FailedPrecondition OutOfRange Unauthenticated PermissionDenied NotFound
         |-- AlreadyExists Aborted ResourceExhausted Cancelled DataLoss Unknown Internal
@@ -14,6 +17,7 @@
     |   |-- DeadlineExpired           no time was left
     |   |-- NoEndpoint                no address to send to, or none that is healthy
     |   |-- InvalidIdempotencyKey     the caller's own idempotency-key metadata is no key
+    |   |-- MetadataTooLarge          the caller's metadata is more than servers take
     |   |-- TooManyCalls              as many calls as the policy allows are in flight
     |   `-- BreakerOpen               circuit breakers refuse; an aiobreaker.CircuitBreakerError as well
     `-- CallFailed                    sent, and failed there (or its time ran out on the way)
@@ -57,7 +61,9 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "InvalidIdempotencyKey",
+    "InvalidMetadata",
     "KitError",
+    "MetadataTooLarge",
     "NoEndpoint",
     "NotFound",
     "OutOfRange",
@@ -71,6 +77,8 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "UsageError",
+    "UsageTypeError",
+    "UsageValueError",
     "details_of",
 ]
 
@@ -100,6 +108,21 @@ class PolicyError(ConfigurationError):
 
 class UsageError(KitError):
     """The kit is used in a way that cannot work."""
+
+
+class UsageTypeError(UsageError, TypeError):
+    """An argument is of a type that cannot work."""
+
+
+class UsageValueError(UsageError, ValueError):
+    """An argument is of a value that nobody can mean."""
+
+
+class InvalidMetadata(UsageError, ValueError, TypeError, grpc.aio.InternalError):  # type: ignore[misc]  # untyped there
+    """The metadata of a call cannot be sent: it is no sequence of pairs, or a key or value is none that gRPC takes.
+
+    grpc.aio raises ValueError, TypeError or InternalError, according to what is wrong; this is each of them.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +326,22 @@ class InvalidIdempotencyKey(CallRefused):
 
     def __init__(self, details: str, *, report: CallReport | None = None) -> None:
         super().__init__(grpc.StatusCode.INVALID_ARGUMENT, details, report=report)
+
+
+class MetadataTooLarge(CallRefused):
+    """The metadata that the caller gave is more than servers take, which is 16 KiB unless they are told otherwise.
+
+    `size` and `limit` are in bytes, as HTTP/2 counts them: 32 for each pair, and key and value. `key` is that of the
+    largest pair.
+    """
+
+    def __init__(
+        self, details: str, *, size: int = 0, limit: int = 0, key: str = "", report: CallReport | None = None
+    ) -> None:
+        super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, details, report=report)
+        self.size = size
+        self.limit = limit
+        self.key = key
 
 
 class TooManyCalls(CallRefused):

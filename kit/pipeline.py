@@ -81,6 +81,8 @@ class Method:
     request_serializer: Any = None
     response_deserializer: Any = None
     registered: bool = False
+    #: Bytes of metadata that a caller may give.
+    metadata_limit: int = 16_384
 
     @property
     def may_retry(self) -> bool:
@@ -155,16 +157,17 @@ class Attempted:
 class Begun:
     """A first attempt that was sent before the pipeline ran (see `kit.client.direct`).
 
-    What the layers would have made for it, they find here: the instant, the endpoint, the breaker's permit, and grpc's
-    own call. A retry budget has counted it already.
+    What the layers would have made for it, they find here: the instant, the endpoint, the breaker and its permit, and
+    grpc's own call. A retry budget has counted it already.
     """
 
-    __slots__ = ("endpoint", "inner", "permit", "started")
+    __slots__ = ("breaker", "endpoint", "inner", "permit", "started")
 
-    def __init__(self, inner: Any, started: float, endpoint: Any, permit: Any) -> None:
+    def __init__(self, inner: Any, started: float, endpoint: Any, breaker: Any, permit: Any) -> None:
         self.inner = inner
         self.started = started
         self.endpoint = endpoint
+        self.breaker = breaker
         self.permit = permit
 
 
@@ -190,6 +193,8 @@ class Call:
     begun: Begun | None = None
     #: What keeps a stream of requests for further attempts, the client's affair; None where nothing does.
     replay: Any = None
+    #: It has waited for its turn, so it was made a while ago.
+    waited = False
     #: Something is held for it until its end, to which it must come though nobody waits for it.
     holds = False
     #: grpc's own call of the attempt that runs, or ran last.

@@ -172,6 +172,12 @@ class DnsEndpoints(Endpoints):
             return state
         return _FAILING if self._failure is not None else grpc.ChannelConnectivity.CONNECTING
 
+    async def close(self, grace: float | None) -> None:
+        self._closed = True
+        # Calls that wait for an address or a connection find it out.
+        self._tell_waiting()
+        await super().close(grace)
+
     # The look-ups
 
     def _begin(self) -> None:

@@ -6,6 +6,7 @@ which is no attempt. With a single endpoint nothing is picked and nothing is kep
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
@@ -189,7 +190,12 @@ class BalanceLayer:
             if begun is not None:
                 call.endpoint = begun.endpoint
                 return inner(call)
-            known = endpoints.look(again=bool(call.attempts))
+            try:
+                known = endpoints.look(again=bool(call.attempts))
+            except grpc.aio.UsageError:
+                if call.attempts or call.waited:
+                    return too_late(call)
+                raise
             if len(known) != 1:
                 return among(call)
             endpoint = known[0]
@@ -201,6 +207,12 @@ class BalanceLayer:
                 return connecting(call, endpoint)
             call.endpoint = endpoint
             return inner(call)
+
+        async def too_late(call: Call) -> Outcome:
+            """The channel was closed after the call was made, which cancels it; but not what runs beside a hedge."""
+            if call.hedge:
+                return Outcome(error=NoEndpoint("the channel is closed; nothing was sent"))
+            raise asyncio.CancelledError
 
         async def refused(rules: BreakerRules) -> Outcome:
             return Outcome(error=breakers.refusal([endpoint.address for endpoint in endpoints.all], rules))
@@ -227,6 +239,8 @@ class BalanceLayer:
             if not endpoints.all or endpoints.pending():
                 since = clock.now()
                 await endpoints.appear(call.expires_at, clock, patient=bool(call.wait_for_ready))
+                if endpoints.closed:
+                    return await too_late(call)
                 if not endpoints.all:
                     waited = clock.now() - since
                     return Outcome(error=NoEndpoint(f"{endpoints.missing()}; waited {waited:.1f} s"))
@@ -258,7 +272,10 @@ class BalanceLayer:
         async def connecting(call: Call, endpoint: Endpoint) -> Outcome:
             started = clock.now()
             allowed = min(CONNECT_TIMEOUT, attempt_timeout(started, call.expires_at, method.policy.per_try_timeout))
-            if await endpoint.connected(allowed):
+            connected = await endpoints.connected(endpoint, allowed)
+            if endpoints.closed:
+                return await too_late(call)
+            if connected:
                 call.endpoint = endpoint
                 return await inner(call)
             why = f"no connection to {endpoint.address} ({await endpoints.why(endpoint)})"

@@ -112,10 +112,11 @@ class OneAnswerCall(CommonCall):
         return self._result()
 
     def _on_settled(self) -> None:
-        if self._callbacks:
-            self._run_callbacks()
+        # Before callbacks: one of them may raise.
         if self._call.waiter is not None:
             self._call.waiter.set()
+        if self._callbacks:
+            self._run_callbacks()
 
     def _ended(self) -> bool:
         return self._settled

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -15,85 +14,29 @@ import grpc.aio
 
 from kit import layers
 from kit.client import guards
-from kit.client._certificates import Certificates
-from kit.client._dns import DnsEndpoints, Resolver, dns_name, resolve
-from kit.client._local import LocalEndpoints
+from kit.client._dns import Resolver, resolve
+from kit.client._opening import open_endpoints
+from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
-from kit.client._proxy import is_proxied
-from kit.client._replay import ReplayLayer
 from kit.client.balance import BalanceLayer
 from kit.client.care import Care
 from kit.client.direct import NEVER, Direct, direct
-from kit.client.endpoints import Endpoints, static_addresses
 from kit.client.events import Listener, Listeners
 from kit.client.reports import ChannelStatistics, EndpointCheck, HealthReport
 from kit.client.stubs import DirectStub, StreamStreamStub, StreamUnaryStub, Stub, UnaryStreamStub, UnaryUnaryStub
 from kit.client.tls import TlsFiles
-from kit.client.transport import on_endpoint, over_continuation
+from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
-from kit.errors import ConfigurationError
-from kit.pipeline import Handler, Method, Pipeline, Shape
+from kit.pipeline import Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
 from kit.resilience.pulse import HealthCheck
 
-__all__ = ["Channel", "channel", "client_pipeline"]
+__all__ = ["Channel", "channel"]
 
-_LOCAL = "local:///"
-#: What every sub-channel is opened with; options that the user gives come after and win.
-_OPTIONS: tuple[tuple[str, Any], ...] = (
-    # Otherwise channels to one address share a connection, and none can be renewed by itself.
-    ("grpc.use_local_subchannel_pool", 1),
-    # grpc's own 120 s would keep a service that came back unseen for as long.
-    ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", 5000),
-    # Servers allow a ping every 5 minutes unless told otherwise, and hang up on the third too many.
-    ("grpc.keepalive_time_ms", 330_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-)
 #: A method's shape and path, how its messages become bytes and back, and whether it is registered.
 _Key: TypeAlias = tuple[Shape, str, Any, Any, bool]
 _S = TypeVar("_S", bound=Stub)
-
-
-def client_pipeline(
-    clock: Clock,
-    rng: random.Random,
-    endpoints: Endpoints | None,
-    breakers: layers.Breakers | None = None,
-    allowances: layers.Allowances | None = None,
-) -> Pipeline:
-    """The layers of a call, outermost first. Without endpoints (on a stock channel) nothing is picked.
-
-    One pipeline is one target: it has one set of breakers, and of throttles and budgets; they may be given.
-    """
-    breakers = breakers if breakers is not None else layers.Breakers(clock)
-    allowances = allowances if allowances is not None else layers.Allowances(clock)
-    balance = [] if endpoints is None else [BalanceLayer(endpoints, clock, rng.random, breakers)]
-
-    def chain(method: Method) -> Handler:
-        """The whole of it for a method that stands in for another one."""
-        return pipeline.handler(method, over_continuation(method) if endpoints is None else on_endpoint(method))
-
-    pipeline = Pipeline(
-        [
-            layers.ReportLayer(clock),
-            layers.TraceCallLayer(),
-            layers.DeadlineLayer(clock),
-            layers.IdempotencyKeyLayer(clock),
-            layers.FallbackLayer(clock, chain),
-            ReplayLayer(),
-            layers.ConcurrencyLayer(layers.Limits(clock)),
-            layers.RetryLayer(clock, rng.random, allowances),
-            layers.HedgeLayer(clock, allowances),
-            *balance,
-            layers.BreakerLayer(breakers),
-            layers.AttemptLayer(clock),
-            layers.TraceAttemptLayer(),
-        ]
-    )
-    return pipeline
 
 
 class Channel(grpc.aio.Channel):
@@ -131,49 +74,18 @@ class Channel(grpc.aio.Channel):
 
         # What spreads clients over time is no secret.
         rng = rng or random.Random()  # noqa: S311
-        own: list[tuple[str, Any]] = []
-
-        def connect(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-            # Of two values for one option grpc takes the first.
-            arguments = tuple(dict([*_OPTIONS, *own, *options]).items())
-            if credentials is None:
-                return grpc.aio.insecure_channel(address, arguments, compression)
-            return grpc.aio.secure_channel(address, credentials, arguments, compression)
-
-        certificates: Certificates | None = None
-        if open_channel is not None:  # simulations open sub-channels of their own
-            dial = open_channel
-        elif isinstance(credentials, TlsFiles):
-            certificates = Certificates(credentials, connect, clock, self._listeners)
-            dial = certificates.dial
-        else:
-            dial = partial(connect, credentials=credentials)
-
-        if isinstance(target, str) and target.startswith("local:"):
-            name = target.removeprefix(_LOCAL)
-            if not target.startswith(_LOCAL) or not name:
-                raise ConfigurationError(f'{target!r}: write "local:///name"')
-            own.append(("grpc.default_authority", name))
-        addresses = [] if own else static_addresses(target)
-        names = [dns_name(address) for address in addresses]
-        in_dns = names[0] if len(names) == 1 else None
-        if in_dns is not None and is_proxied(in_dns.host, options):
-            in_dns = None
-        if in_dns is not None:
-            own += [("grpc.default_authority", in_dns.authority), ("grpc.enable_http_proxy", 0)]
-        if isinstance(credentials, TlsFiles) and credentials.server_name is not None:
-            own.append(("grpc.default_authority", credentials.server_name))
-
-        self._endpoints: Endpoints
-        if not addresses:
-            found = registry if registry is not None else Registry()
-            self._endpoints = LocalEndpoints(name, dial, found, clock.now, self._listeners)
-        elif in_dns is not None:
-            self._endpoints = DnsEndpoints(addresses[0], in_dns, dial, clock, rng.random, self._listeners, resolver)
-        else:
-            self._endpoints = Endpoints(",".join(addresses), dial, addresses, self._listeners)
-        if certificates is not None:
-            certificates.follow(self._endpoints)
+        self._endpoints = open_endpoints(
+            target,
+            credentials=credentials,
+            options=options,
+            compression=compression,
+            registry=registry,
+            listeners=self._listeners,
+            clock=clock,
+            random=rng.random,
+            open_channel=open_channel,
+            resolver=resolver,
+        )
         self._breakers = layers.Breakers(clock, breaker_listeners)
         self._allowances = layers.Allowances(clock)
         self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers, self._allowances)

@@ -233,7 +233,9 @@ class DirectCall(UnaryUnaryCall):
                 pass
             else:
                 if "_call" not in self.__dict__:
-                    self._succeeded(response)
+                    # Another one who awaits it may have been first.
+                    if not self._settled:
+                        self._succeeded(response)
                     return response
             finally:
                 self._awaited = False
@@ -267,9 +269,11 @@ class DirectCall(UnaryUnaryCall):
             super().add_done_callback(callback)
             return
         if self._callbacks is None:
-            self._callbacks = []
+            self._callbacks = [callback]
+            # Which calls it at once where grpc's call has ended.
             self.first.add_done_callback(self._first_done)
-        self._callbacks.append(callback)
+        else:
+            self._callbacks.append(callback)
 
     def _first_done(self, _: object) -> None:
         if self._settled or self._awaited or "_call" in self.__dict__:
@@ -289,7 +293,7 @@ class DirectCall(UnaryUnaryCall):
         # They held when the call was made.
         call.expires_at, call.collectors, call.started = self._expiry, (), self._started
         if self._response is _NOTHING:
-            call.begun = Begun(self.first, self._started, self._endpoint, self.permit)
+            call.begun = Begun(self.first, self._started, self._endpoint, self.breaker, self.permit)
             try:
                 self._start(call, plan.handler, plan.clock)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised from `_result`

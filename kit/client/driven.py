@@ -19,12 +19,13 @@ import types
 from collections.abc import Callable, Generator
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from kit.clock import Clock
 from kit.pipeline import Call, Handler, Outcome
 
-__all__ = ["Driven"]
+__all__ = ["Driven", "at_once"]
 
 
 class Driven:
@@ -149,7 +150,8 @@ class Driven:
         if self._settled or self._cancelled:
             return False
         inner = self._call.inner
-        if inner is not None and inner.done() and not self._call.method.may_retry:
+        # Asking for it may have settled the call.
+        if self._settled or (inner is not None and inner.done() and self._is_final(inner)):
             return False
         self._cancelled = True
         if inner is not None:
@@ -159,6 +161,10 @@ class Driven:
         elif self._waiting is not None and (inner is None or inner.done()):
             self._waiting.cancel()
         return True
+
+    def _is_final(self, inner: Any) -> bool:
+        """Whether nothing can follow grpc's call, which has ended."""
+        return not self._call.method.may_retry or at_once(inner.code(), None) is grpc.StatusCode.OK
 
     def _throw(self, error: BaseException) -> None:
         """Ends a coroutine that nobody drives, here and now."""
@@ -187,3 +193,13 @@ def _fresh(error: BaseException) -> BaseException:
     made.__dict__.update(error.__dict__)
     made.__cause__, made.__suppress_context__ = error.__cause__, error.__suppress_context__
     return made
+
+
+def at_once(coroutine: Any, default: Any) -> Any:
+    """The result of a coroutine that need not wait, as those of a finished call do not; else `default`."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    return default

@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kit.client._closing import Closing
 from kit.client._endpoint import NOT_CONNECTED, Endpoint, reason_in
 from kit.client.events import EndpointsChanged, Listeners
 from kit.clock import Clock
@@ -95,6 +96,7 @@ class Endpoints:
         self.on_new: list[Callable[[Endpoint], None]] = []
         #: Called with the address of an endpoint that is no longer one of the target's.
         self.on_gone: list[Callable[[str], None]] = []
+        self._sleepers: list[Closing] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring: dict[asyncio.Task[None], grpc.aio.Channel] = {}
         self.all: list[Endpoint] = [Endpoint(address, dial(address)) for address in addresses]
@@ -120,6 +122,20 @@ class Endpoints:
 
         `patient` is what a call is that waits until there is a connection.
         """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel is closed."""
+        return self._closed
+
+    async def connected(self, endpoint: Endpoint, timeout: float) -> bool:
+        """Waits for a connection; False when it failed, `timeout` seconds were over or the channel was closed."""
+        try:
+            return await endpoint.connected(timeout)
+        except grpc.aio.UsageError:
+            if self._closed:
+                return False
+            raise
 
     def missing(self) -> str:
         """Who was looked for and what was found, in words."""
@@ -241,9 +257,17 @@ class Endpoints:
         task.add_done_callback(partial(_ended, self._tasks, self.target))
         return task
 
+    def closing(self, clock: Clock) -> Clock:
+        """The clock for calls that wait between two attempts: they are cancelled when the channel is closed."""
+        sleepers = Closing(clock)
+        self._sleepers.append(sleepers)
+        return sleepers
+
     async def close(self, grace: float | None) -> None:
         """Closes every sub-channel; calls in flight get `grace` seconds."""
         self._closed, self._open = True, False
+        for sleepers in self._sleepers:
+            sleepers.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

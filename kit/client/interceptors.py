@@ -15,9 +15,9 @@ import grpc
 import grpc.aio
 
 from kit.client import guards
+from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
 from kit.client.calls import UnaryUnaryCall
-from kit.client.channel import client_pipeline
 from kit.client.direct import Direct, direct
 from kit.client.events import Listener, Listeners
 from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall

@@ -15,7 +15,7 @@ import grpc.aio
 
 from kit.callbacks import run_callback
 from kit.client.calls import CommonCall, OneAnswerCall
-from kit.client.driven import Driven
+from kit.client.driven import Driven, at_once
 from kit.clock import Clock
 from kit.layers.report import as_call_error
 from kit.pipeline import Call, Handler, Outcome
@@ -172,23 +172,13 @@ def _watch_end(call: Call) -> None:
     """Runs `Call.at_end` when the stream ends. It refers to the notes only, so that an abandoned stream is freed."""
 
     def ended(inner: Any) -> None:
-        code = _at_once(inner.code(), grpc.StatusCode.UNKNOWN)
-        details = _at_once(inner.details(), "") or ""
+        code = at_once(inner.code(), grpc.StatusCode.UNKNOWN)
+        details = at_once(inner.details(), "") or ""
         at_end, call.at_end = call.at_end, ()
         for tell in at_end:
             tell(code, details)
 
     call.inner.add_done_callback(ended)
-
-
-def _at_once(coroutine: Any, default: Any) -> Any:
-    """The result of a coroutine that need not wait, as those of a finished call do not."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    coroutine.close()
-    return default
 
 
 class _ManyRequests(CommonCall):

@@ -122,8 +122,9 @@ class BreakerLayer:
 
         async def handle(call: Call) -> Outcome:
             address = call.endpoint.address if call.endpoint is not None else ""
-            breaker = breaker_of(address)
             begun = call.begun
+            # The endpoint may have gone since, and its breaker with it.
+            breaker = breaker_of(address) if begun is None else begun.breaker
             permit = breaker.admit(handle, call) if begun is None else begun.permit
             if isinstance(permit, Refusal):
                 return Outcome(error=breakers.refusal((address,), rules))

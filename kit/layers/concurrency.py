@@ -150,10 +150,13 @@ class ConcurrencyLayer:
             if isinstance(permit, TooManyCalls):
                 call.stop = StopReason.LIMITED
                 return Outcome(error=permit)
-            if permit.state is PermitState.QUEUED and not await places.turn(permit, call.expires_at):
-                call.stop = StopReason.DEADLINE
-                details = f"the deadline passed before one of {places.limiter.limit} places came free; nothing was sent"
-                return Outcome(error=DeadlineExpired(details))
+            if permit.state is PermitState.QUEUED:
+                call.waited = True
+                if not await places.turn(permit, call.expires_at):
+                    call.stop = StopReason.DEADLINE
+                    limit = places.limiter.limit
+                    details = f"the deadline passed before one of {limit} places came free; nothing was sent"
+                    return Outcome(error=DeadlineExpired(details))
             call.holds = True
             try:
                 outcome = await inner(call)

@@ -179,8 +179,9 @@ class _Race:
         branch = self._call.branch()
         branch.hedge = any(not task.done() for task in self._tasks)
         branch.delay = delay
-        self.branches.append(branch)
+        # First, as it may raise: each branch has a task.
         self._tasks.append(asyncio.ensure_future(self._inner(branch)))
+        self.branches.append(branch)
 
     async def next(self, wake_at: float) -> int | None:
         """The number of an attempt that has ended and was not given before; None at `wake_at`."""
@@ -193,6 +194,11 @@ class _Race:
         waits = [*running, alarm] if alarm is not None else [*running]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if alarm is not None and alarm.cancelled() and not any(task.done() for task in running):
+                # The channel was closed: nothing is sent any more.
+                if not running:
+                    raise asyncio.CancelledError
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if alarm is not None:
                 alarm.cancel()

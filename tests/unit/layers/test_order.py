@@ -6,7 +6,7 @@ import random
 from collections.abc import Coroutine
 from typing import Any
 
-from kit.client.channel import client_pipeline
+from kit.client._pipeline import client_pipeline
 from kit.client.endpoints import Endpoints
 from kit.clock import SYSTEM
 from kit.pipeline import Call, Handler, Method, Outcome, Pipeline

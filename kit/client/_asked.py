@@ -1,0 +1,237 @@
+"""What a caller gives along with a call, looked at where it comes in, before anything is sent.
+
+grpc.aio finds most of these mistakes too, but later and in its own words, some of them only on the server, and some not
+at all. A call that is given nothing but its request is not looked at, so it pays nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from kit.clock import Clock
+from kit.durations import LONGEST, check_seconds
+from kit.errors import InvalidMetadata, MetadataTooLarge, UsageError, UsageTypeError, UsageValueError
+from kit.layers import ReportLayer, TraceCallLayer
+from kit.pipeline import Call, Handler, Method, Outcome
+from kit.resilience.retry import StopReason
+
+__all__ = ["METADATA_LIMIT", "checked_metadata", "check_call", "check_requests", "refusing", "unserialisable"]
+
+#: Bytes of metadata that gRPC's servers refuse for certain, unless they are configured otherwise. From half of it they
+#: refuse some calls, the more the nearer.
+METADATA_LIMIT = 16_384
+#: What HTTP/2 counts for a pair, beside key and value (RFC 9113, 6.5.2).
+_PAIR = 32
+_KEY = re.compile(r"[a-z0-9_.-]+")
+#: What gRPC writes itself: given as metadata it is dropped, or makes the call end with another status than it has.
+_RESERVED = {
+    "grpc-timeout": "give timeout= instead",
+    "grpc-encoding": "give compression= instead",
+    "grpc-accept-encoding": "give compression= instead",
+    "grpc-status": "a status is the server's to send",
+    "grpc-message": "a status is the server's to send",
+}
+#: Keys that were found good; a program has few.
+_good: set[str] = set()
+_MOST_GOOD = 1000
+_PLAIN = (float, int)
+
+
+def check_call(timeout: Any, credentials: Any, wait_for_ready: Any, compression: Any) -> None:
+    """Refuses what a call cannot be made with. Raises UsageTypeError and UsageValueError."""
+    if timeout is not None and not (timeout.__class__ in _PLAIN and -LONGEST < timeout < LONGEST):
+        check_seconds("timeout", timeout, "None for the policy's")
+    if credentials is not None and not isinstance(credentials, grpc.CallCredentials):
+        raise UsageTypeError(
+            f"credentials={credentials!r} are not those of a call; make them with grpc.access_token_call_credentials() "
+            "or grpc.metadata_call_credentials(); those of a channel go to kit.channel(credentials=)"
+        )
+    if isinstance(wait_for_ready, (str, bytes)):
+        raise UsageTypeError(f"wait_for_ready={wait_for_ready!r} is a text, which is always true; give True or False")
+    if compression is not None:
+        check_compression(compression)
+
+
+def check_compression(compression: Any) -> None:
+    """Refuses what is no kind of compression. Raises UsageValueError."""
+    try:
+        known = compression in _COMPRESSIONS
+    except TypeError:
+        known = False
+    if not known:
+        names = ", ".join(f"grpc.Compression.{kind.name}" for kind in grpc.Compression)
+        raise UsageValueError(f"compression={compression!r} is none that gRPC has; give {names}, or None")
+
+
+_COMPRESSIONS = frozenset(grpc.Compression) | {kind.value for kind in grpc.Compression}
+
+
+def checked_metadata(metadata: Any, limit: int) -> tuple[Any, MetadataTooLarge | None]:
+    """The metadata, in a form that can be read more than once, and why a call with it is refused: it is too much.
+
+    Raises InvalidMetadata for what cannot be sent at all.
+    """
+    if not isinstance(metadata, (grpc.aio.Metadata, tuple, list)):
+        metadata = _read(metadata)
+    size = 0
+    try:
+        for key, value in metadata:
+            if value.__class__ is str:
+                if key not in _good or not (value.isascii() and value.isprintable()):
+                    _check_pair(key, value)
+            elif key.__class__ is not str or value.__class__ is not bytes or key[-4:] != "-bin" or key not in _good:
+                _check_pair(key, value)
+            size += _PAIR + len(key) + (len(value) if value is not None else 0)
+    except InvalidMetadata:
+        raise
+    except (TypeError, ValueError):
+        raise _no_pairs(metadata) from None
+    return metadata, None if size <= limit else _too_large(metadata, size, limit)
+
+
+def _read(metadata: Any) -> Any:
+    """What an iterator gives: it can be read only once, and a further attempt would go without."""
+    if isinstance(metadata, (str, bytes, Mapping)):
+        raise _no_pairs(metadata)
+    try:
+        return tuple(metadata)
+    except TypeError:
+        raise _no_pairs(metadata) from None
+
+
+def _no_pairs(metadata: Any) -> InvalidMetadata:
+    if isinstance(metadata, Mapping):
+        return InvalidMetadata("metadata is a mapping; give its pairs: tuple(metadata.items())")
+    if isinstance(metadata, (tuple, list)):
+        for at, pair in enumerate(metadata):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                return InvalidMetadata(f"metadata[{at}] is {_short(pair)}, and no pair; give (key, value)")
+    return InvalidMetadata(f'metadata is {_short(metadata)}; give a sequence of pairs: (("key", "value"),)')
+
+
+def _check_pair(key: Any, value: Any) -> None:
+    """What gRPC refuses, in words that say what to change."""
+    name = _text(key)
+    if name is None:
+        raise InvalidMetadata(f"metadata: the key {_short(key)} is no text; give a str")
+    if _KEY.fullmatch(name) is None:
+        fault = ""
+        if _KEY.fullmatch(name.lower()) is not None:
+            fault = f"; write {name.lower()!r}"
+        elif name.startswith(":"):
+            fault = "; what begins with ':' is gRPC's own"
+        raise InvalidMetadata(
+            f"metadata: the key {name!r} is none: lower-case letters, digits, '-', '_' and '.' are allowed{fault}"
+        )
+    if name in _RESERVED:
+        raise InvalidMetadata(f"metadata: the key {name!r} is gRPC's own; {_RESERVED[name]}")
+    if name.endswith("-bin"):
+        if not isinstance(value, bytes):
+            raise InvalidMetadata(
+                f"metadata: the value of {name!r} is {_short(value)}; keys in -bin hold bytes: encode it, or rename it"
+            )
+    elif value is not None:
+        text = _text(value)
+        if text is None:
+            raise InvalidMetadata(f"metadata: the value of {name!r} is {_short(value)}; give a str")
+        if not (text.isascii() and text.isprintable()):
+            raise InvalidMetadata(
+                f"metadata: the value of {name!r} is {_short(value)}, and not visible ASCII; give it as bytes under the "
+                f"key {name + '-bin'!r}"
+            )
+    if len(_good) < _MOST_GOOD:
+        _good.add(name)
+
+
+def _text(part: Any) -> str | None:
+    """A key or value as text: grpc takes bytes too."""
+    if isinstance(part, bytes):
+        return part.decode("latin-1")
+    return part if isinstance(part, str) else None
+
+
+def _too_large(metadata: Any, size: int, limit: int) -> MetadataTooLarge:
+    key, value = max(metadata, key=lambda pair: len(pair[0]) + len(pair[1] or ""))
+    name = _text(key) or ""
+    return MetadataTooLarge(
+        f"the metadata is {size} bytes and {limit} are allowed; the largest is {name!r} with {len(value or '')}: send "
+        "less, or put it into the request. Where the server takes more, say so here too by the channel option "
+        '"grpc.max_metadata_size" (on a stock channel kit.client_interceptors(max_metadata_size=)); nothing was sent',
+        size=size,
+        limit=limit,
+        key=name,
+    )
+
+
+def refusing(error: MetadataTooLarge, method: Method, clock: Clock) -> Handler:
+    """What a refused call goes through: it is traced and reported as any other, and nothing else."""
+
+    async def refuse(call: Call) -> Outcome:
+        call.stop = StopReason.NOT_RETRYABLE
+        return Outcome(error=error)
+
+    handler: Handler = refuse
+    for layer in (TraceCallLayer(), ReportLayer(clock)):
+        handler = layer.wrap(method, handler)
+    return handler
+
+
+def check_requests(requests: Any) -> None:
+    """Refuses what is no iterator of requests. Raises UsageTypeError."""
+    kind = type(requests)
+    if hasattr(kind, "__aiter__"):
+        return
+    if isinstance(requests, (str, bytes, bytearray, memoryview, Mapping)):
+        hint = "a single request goes into a list: [request]"
+    elif hasattr(kind, "__iter__") or hasattr(kind, "__getitem__"):
+        return
+    elif isinstance(requests, Coroutine):
+        requests.close()
+        hint = "await it and give what it returns, or let it yield requests"
+    elif callable(requests):
+        hint = "call it, and give what that returns"
+    else:
+        hint = "a single request goes into a list: [request]"
+    raise UsageTypeError(
+        f"the requests are {_short(requests)}, which cannot be iterated; give an iterable or asynchronous iterable of "
+        f"requests, or nothing, and write() them: {hint}"
+    )
+
+
+def unserialisable(method: Method, request: Any, inner: Any, error: Exception) -> Exception:
+    """The error, or where it comes from a request that cannot be sent, one that names it.
+
+    It is asked for only where a call failed with what is no status. Serialising once more tells.
+    """
+    if not isinstance(error, (TypeError, ValueError)) or isinstance(error, UsageError):
+        return error
+    serializer: Callable[[Any], Any] | None = method.request_serializer
+    if serializer is None:
+        serializer = getattr(inner, "_request_serializer", None)
+    try:
+        if isinstance(serializer(request) if serializer is not None else request, bytes):
+            return error
+    except type(error):
+        pass
+    except Exception:  # noqa: BLE001 - another one than the call failed with
+        return error
+    kind = UsageTypeError if isinstance(error, TypeError) else UsageValueError
+    named = getattr(getattr(serializer, "__self__", None), "DESCRIPTOR", None) or getattr(
+        getattr(serializer, "__objclass__", None), "DESCRIPTOR", None
+    )
+    wanted = f"; it takes {named.full_name}" if named is not None else ""
+    found = kind(
+        f"{method.path}: the request, {_short(request)}, cannot be serialised ({error}){wanted}; nothing was sent"
+    )
+    found.__cause__ = error
+    return found
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
