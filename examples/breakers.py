@@ -15,7 +15,7 @@ from kit.testing import Fault, InProcess
 GET = "/shop.v1.Shop/Get"
 POLICY = kit.MethodPolicy(
     timeout=2.0,
-    breaker=kit.BreakerPolicy(failure_threshold=3, open_for=0.2, success_threshold=2),
+    breaker=kit.BreakerPolicy(failure_threshold=3, open_for=1.0, success_threshold=2),
 )
 
 

@@ -22,7 +22,7 @@ class Shop:
     async def get(self, request: bytes, context: Any) -> bytes:
         print(f"the shop has {kit.deadline().remaining():.1f} s")
         await self.count(b"asked in time")
-        with kit.timeout(0.5):
+        with kit.timeout(1.0):
             await self.count(b"asked within kit.timeout")
         self.later = kit.background(self.reorder())
         return b"a book"

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import kit
 
 RETRY, BREAKER = kit.RetryPolicy(max_attempts=3, initial_backoff=0.01), kit.BreakerPolicy(failure_threshold=5)
-POLICY = kit.MethodPolicy(timeout=0.5, retry=RETRY, breaker=BREAKER, idempotency_level=kit.IdempotencyLevel.IDEMPOTENT)
+POLICY = kit.MethodPolicy(timeout=1.0, retry=RETRY, breaker=BREAKER, idempotency_level=kit.IdempotencyLevel.IDEMPOTENT)
 
 
 async def client(address: str) -> None:

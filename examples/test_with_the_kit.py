@@ -5,12 +5,14 @@ pytest -p kit.testing.plugin examples/test_with_the_kit.py
 The plugin need not be named where the kit is installed.
 """
 
+import asyncio
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import kit
-from kit.testing import Fault, Faults, InProcess, VirtualClock
+from kit.testing import Fault, Faults, InProcess, LoopClock, VirtualClock, run_virtually
 from kit.testing.plugin import StartInProcess
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -52,3 +54,23 @@ async def test_a_server_that_wants_no_retry_gets_none(in_process: StartInProcess
         await health_pb2_grpc.HealthStub(process.channel).Check(health_pb2.HealthCheckRequest())
     assert kit.report(failure.value).stop_reason == "PUSHBACK"
     assert faults.count(CHECK) == 1
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_without_fixtures() -> None:
+    add, clock = health_pb2_grpc.add_HealthServicer_to_server, VirtualClock(autojump=True)
+    async with InProcess(Health(), add, policy={CHECK: PATIENT}, clock=clock) as process:
+        stub = health_pb2_grpc.HealthStub(process.channel)
+        process.faults.script(CHECK, [Fault(code=UNAVAILABLE), Fault(code=UNAVAILABLE, pushback=300)])
+        await stub.Check(health_pb2.HealthCheckRequest())
+        assert process.faults.count(CHECK) == 3
+        assert clock.sleeps[-1] == 0.3
+
+
+def test_an_hour_takes_no_time() -> None:
+    async def main(clock: LoopClock) -> float:
+        async with asyncio.timeout(3600):
+            await clock.sleep(3599)
+        return clock.now()
+
+    assert run_virtually(main) == 3599

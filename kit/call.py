@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import grpc
 
 from kit.clock import SYSTEM, Clock
+from kit.durations import check_seconds
 from kit.errors import UsageError
 
 __all__ = [
@@ -99,8 +100,10 @@ def reset_deadline(token: Token[Deadline]) -> None:
 def timeout(seconds: float, *, clock: Clock | None = None) -> Iterator[Deadline]:
     """Every call made inside ends within `seconds`, or sooner where the deadline around it is nearer.
 
-    It bounds calls only: it does not interrupt other work.
+    It bounds calls only: it does not interrupt other work. Where `seconds` is 0 or less, calls made inside are refused.
+    Raises UsageTypeError and UsageValueError for what is no number of seconds.
     """
+    check_seconds("seconds", seconds)
     outer = _deadline.get()
     used = clock if clock is not None else outer.clock
     inner = Deadline(min(outer.expires_at, used.now() + seconds), used, outer.served_until)

@@ -21,7 +21,7 @@ def check_seconds(name: str, value: object, otherwise: str = "") -> None:
     given = f"{name}={_short(value)}"
     or_else = f", or {otherwise}" if otherwise else ""
     if isinstance(value, timedelta):
-        raise UsageTypeError(f"{given} is a timedelta; write {name}=....total_seconds()")
+        raise UsageTypeError(f"{given} is a timedelta; give its .total_seconds()")
     try:
         # What grpc does with it; numbers of other libraries can do it, a Decimal cannot.
         seconds = float(0.0 + value)  # type: ignore[operator]
@@ -32,7 +32,9 @@ def check_seconds(name: str, value: object, otherwise: str = "") -> None:
     if math.isnan(seconds):
         raise UsageValueError(f"{given} is no number of seconds; give a finite one{or_else}")
     if LONGEST < seconds < math.inf:
-        raise UsageValueError(f"{given} is longer than gRPC can count; give at most {LONGEST:g}, or math.inf for no limit")
+        raise UsageValueError(
+            f"{given} is longer than gRPC can count; give at most {LONGEST:g}, or math.inf for no limit"
+        )
 
 
 def _short(value: object) -> str:

@@ -118,7 +118,7 @@ class UsageValueError(UsageError, ValueError):
     """An argument is of a value that nobody can mean."""
 
 
-class InvalidMetadata(UsageError, ValueError, TypeError, grpc.aio.InternalError):  # type: ignore[misc]  # untyped there
+class InvalidMetadata(UsageError, ValueError, TypeError, grpc.aio.InternalError):
     """The metadata of a call cannot be sent: it is no sequence of pairs, or a key or value is none that gRPC takes.
 
     grpc.aio raises ValueError, TypeError or InternalError, according to what is wrong; this is each of them.

@@ -193,7 +193,7 @@ class Call:
     begun: Begun | None = None
     #: What keeps a stream of requests for further attempts, the client's affair; None where nothing does.
     replay: Any = None
-    #: It has waited for its turn, so it was made a while ago.
+    #: It was made before the attempt to come, though none has been sent: it has waited for its turn, for instance.
     waited = False
     #: Something is held for it until its end, to which it must come though nobody waits for it.
     holds = False

@@ -18,6 +18,7 @@ from kit.errors import ConfigurationError, PolicyError, code_from_int
 from kit.policy import DownstreamCall, Overrides, Resolved, overrides_from, policy_for, worst_case_seconds
 from kit.policy.budget import attempts_of, fits, needed_seconds, paths_from
 from kit.policy.leaves import split
+from kit.policy.overlay import is_key
 
 
 @click.command()
@@ -34,6 +35,8 @@ def explain(
     that it declares to make.
     """
     path = f"/{method.removeprefix('/')}"
+    if not is_key(path) or path.endswith("*"):
+        raise click.UsageError(f'{method!r} is not the name of a method; write "package.Service/Method"')
     try:
         known = methods_of([*from_folders(folders, include), *from_modules(module)])
         if known and path not in known:

@@ -18,9 +18,18 @@ from kit.durations import LONGEST, check_seconds
 from kit.errors import InvalidMetadata, MetadataTooLarge, UsageError, UsageTypeError, UsageValueError
 from kit.layers import ReportLayer, TraceCallLayer
 from kit.pipeline import Call, Handler, Method, Outcome
+from kit.policy.from_proto import find_method
 from kit.resilience.retry import StopReason
 
-__all__ = ["METADATA_LIMIT", "checked_metadata", "check_call", "check_requests", "refusing", "unserialisable"]
+__all__ = [
+    "METADATA_LIMIT",
+    "check_call",
+    "check_compression",
+    "check_requests",
+    "checked_metadata",
+    "refusing",
+    "unserialisable",
+]
 
 #: Bytes of metadata that gRPC's servers refuse for certain, unless they are configured otherwise. From half of it they
 #: refuse some calls, the more the nearer.
@@ -36,8 +45,9 @@ _RESERVED = {
     "grpc-status": "a status is the server's to send",
     "grpc-message": "a status is the server's to send",
 }
-#: Keys that were found good; a program has few.
-_good: set[str] = set()
+#: Keys that were found good, of texts and of bytes; a program has few.
+_texts: set[str] = set()
+_binaries: set[str] = set()
 _MOST_GOOD = 1000
 _PLAIN = (float, int)
 
@@ -82,11 +92,11 @@ def checked_metadata(metadata: Any, limit: int) -> tuple[Any, MetadataTooLarge |
     try:
         for key, value in metadata:
             if value.__class__ is str:
-                if key not in _good or not (value.isascii() and value.isprintable()):
+                if key not in _texts or not (value.isascii() and value.isprintable()):
                     _check_pair(key, value)
-            elif key.__class__ is not str or value.__class__ is not bytes or key[-4:] != "-bin" or key not in _good:
+            elif key not in _binaries or value.__class__ is not bytes:
                 _check_pair(key, value)
-            size += _PAIR + len(key) + (len(value) if value is not None else 0)
+            size += _PAIR + len(key) + len(value or "")
     except InvalidMetadata:
         raise
     except (TypeError, ValueError):
@@ -96,6 +106,8 @@ def checked_metadata(metadata: Any, limit: int) -> tuple[Any, MetadataTooLarge |
 
 def _read(metadata: Any) -> Any:
     """What an iterator gives: it can be read only once, and a further attempt would go without."""
+    if not metadata:
+        return ()
     if isinstance(metadata, (str, bytes, Mapping)):
         raise _no_pairs(metadata)
     try:
@@ -111,14 +123,20 @@ def _no_pairs(metadata: Any) -> InvalidMetadata:
         for at, pair in enumerate(metadata):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 return InvalidMetadata(f"metadata[{at}] is {_short(pair)}, and no pair; give (key, value)")
+            if _text(pair[0]) is None:
+                return _no_key(pair[0])
     return InvalidMetadata(f'metadata is {_short(metadata)}; give a sequence of pairs: (("key", "value"),)')
+
+
+def _no_key(key: object) -> InvalidMetadata:
+    return InvalidMetadata(f"metadata: the key {_short(key)} is no text; give a str")
 
 
 def _check_pair(key: Any, value: Any) -> None:
     """What gRPC refuses, in words that say what to change."""
     name = _text(key)
     if name is None:
-        raise InvalidMetadata(f"metadata: the key {_short(key)} is no text; give a str")
+        raise _no_key(key)
     if _KEY.fullmatch(name) is None:
         fault = ""
         if _KEY.fullmatch(name.lower()) is not None:
@@ -141,11 +159,12 @@ def _check_pair(key: Any, value: Any) -> None:
             raise InvalidMetadata(f"metadata: the value of {name!r} is {_short(value)}; give a str")
         if not (text.isascii() and text.isprintable()):
             raise InvalidMetadata(
-                f"metadata: the value of {name!r} is {_short(value)}, and not visible ASCII; give it as bytes under the "
-                f"key {name + '-bin'!r}"
+                f"metadata: the value of {name!r} is {_short(value)}, and not visible ASCII; give it as bytes under "
+                f"the key {name + '-bin'!r}"
             )
-    if len(_good) < _MOST_GOOD:
-        _good.add(name)
+    good = _binaries if name.endswith("-bin") else _texts
+    if len(good) < _MOST_GOOD:
+        good.add(name)
 
 
 def _text(part: Any) -> str | None:
@@ -221,10 +240,8 @@ def unserialisable(method: Method, request: Any, inner: Any, error: Exception) -
     except Exception:  # noqa: BLE001 - another one than the call failed with
         return error
     kind = UsageTypeError if isinstance(error, TypeError) else UsageValueError
-    named = getattr(getattr(serializer, "__self__", None), "DESCRIPTOR", None) or getattr(
-        getattr(serializer, "__objclass__", None), "DESCRIPTOR", None
-    )
-    wanted = f"; it takes {named.full_name}" if named is not None else ""
+    described = find_method(method.path)
+    wanted = f"; the method takes {described.input_type.full_name}" if described is not None else ""
     found = kind(
         f"{method.path}: the request, {_short(request)}, cannot be serialised ({error}){wanted}; nothing was sent"
     )

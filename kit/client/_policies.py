@@ -28,6 +28,7 @@ from kit.errors import PolicyError
 from kit.pipeline import Handler, Method, Pipeline
 from kit.policy import MethodPolicy, Overrides, PolicySource, Resolved, overrides_from, policy_for
 from kit.policy.leaves import Leaves
+from kit.policy.resolve import check_source
 from kit.policy.watched import WatchedFile, named
 
 __all__ = ["INTERVAL", "Built", "Policies"]
@@ -66,6 +67,7 @@ class Policies:
         self._task: asyncio.Task[None] | None = None
         #: What was given, and what KIT_POLICY names, where they are files.
         self._given = self._environment = None
+        check_source(source)
         if source is not None and not isinstance(source, (MethodPolicy, Mapping)):
             self._given = WatchedFile(source)
         self._code = overrides_from(source) if self._given is None else Overrides({})

@@ -194,6 +194,8 @@ class ReplayLayer:
 
         async def handle(call: Call) -> Outcome:
             replay = call.replay = Replay(call.request, limit, method.request_serializer)
+            # Who reads the caller's iterator has to be stopped.
+            call.holds = True
             try:
                 outcome = await inner(call)
             except BaseException:

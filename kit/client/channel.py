@@ -14,6 +14,7 @@ import grpc.aio
 
 from kit import layers
 from kit.client import guards
+from kit.client._arguments import check_channel, metadata_limit, method_path
 from kit.client._dns import Resolver, resolve
 from kit.client._opening import open_endpoints
 from kit.client._pipeline import client_pipeline
@@ -28,6 +29,7 @@ from kit.client.tls import TlsFiles
 from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
+from kit.durations import check_seconds
 from kit.pipeline import Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
 from kit.resilience.pulse import HealthCheck
@@ -64,10 +66,12 @@ class Channel(grpc.aio.Channel):
         resolver: Resolver = resolve,
     ) -> None:
         guards.refuse_channel(target)
+        check_channel(credentials, options, compression, registry, breaker_listeners, on_event, warm_up, health)
         self._listeners = Listeners([] if on_event is None else [on_event])
         self._policies = Policies(policy, clock, self._listeners)
         self._home = guards.Home(target)
         self._clock = clock
+        self._metadata_limit = metadata_limit(options)
         self._methods: dict[_Key, Built] = {}
         #: Whoever is to be told of another policy.
         self._stubs: dict[_Key, weakref.WeakSet[Stub]] = {}
@@ -113,8 +117,8 @@ class Channel(grpc.aio.Channel):
         return self._breakers.all()
 
     def _key(self, shape: Shape, path: str, serialize: Any, deserialize: Any, registered: bool | None) -> _Key:
-        """What the method is known by from here on."""
-        key = (shape, path, serialize, deserialize, bool(registered))
+        """What the method is known by from here on. Raises UsageTypeError for what is no name of a method."""
+        key = (shape, method_path(path), serialize, deserialize, bool(registered))
         if key not in self._methods:
             self._bind(key)
         return key
@@ -131,6 +135,7 @@ class Channel(grpc.aio.Channel):
                 request_serializer=serialize,
                 response_deserializer=deserialize,
                 registered=registered,
+                metadata_limit=self._metadata_limit,
             )
             return method, self._home.bound(self._pipeline.handler(method, on_endpoint(method)))
 
@@ -230,8 +235,10 @@ class Channel(grpc.aio.Channel):
     async def wait_for_healthy(self, timeout: float = 5.0) -> EndpointCheck:
         """Returns the first endpoint that is found healthy; a slow one will do.
 
-        Raises kit.errors.NoEndpoint, which names each endpoint and why it is not healthy, after `timeout` seconds.
+        Raises kit.errors.NoEndpoint, which names each endpoint and why it is not healthy, after `timeout` seconds, and
+        UsageTypeError or UsageValueError for what is no number of seconds.
         """
+        check_seconds("timeout", timeout)
         return await self._care.wait_for_healthy(timeout)
 
     def force_reconnect(self, address: str | None = None) -> None:
@@ -288,7 +295,8 @@ def channel(
     grpc.health.v1 at intervals, and goes without calls while it is unhealthy and others are not. That is off unless
     asked for: the checks are calls that servers see, count and log, and they keep idle connections open.
 
-    Raises ConfigurationError for what is no target and PolicyError for a policy that is wrong.
+    Raises ConfigurationError for what is no target, PolicyError for a policy that is wrong, and UsageTypeError or
+    UsageValueError for any other argument.
     """
     return Channel(
         target,

@@ -15,6 +15,7 @@ Everybody else waits for the outcome. Cancelling whoever awaits the call cancels
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import types
 from collections.abc import Callable, Generator
 from typing import Any
@@ -84,8 +85,7 @@ class Driven:
                 try:
                     yield self._waiting
                 except GeneratorExit:
-                    coroutine.close()
-                    self._settle(None, asyncio.CancelledError())
+                    self._give_up()
                     raise
                 except BaseException as error:  # noqa: BLE001 - it is the pipeline's to handle, whatever it is
                     self._waiting = coroutine.throw(error)
@@ -100,6 +100,14 @@ class Driven:
             except BaseException as error:  # noqa: BLE001 - raised from `_result` to everybody who waits
                 self._settle(None, error)
                 return
+
+    def _give_up(self) -> None:
+        """Cancels the call for an awaiter that is closed and can wait for nothing any more."""
+        coroutine = self._coroutine
+        with contextlib.suppress(BaseException):
+            coroutine.throw(asyncio.CancelledError())
+        coroutine.close()
+        self._settle(None, asyncio.CancelledError())
 
     def _drive_by_task(self) -> None:
         async def run() -> None:
@@ -164,7 +172,8 @@ class Driven:
 
     def _is_final(self, inner: Any) -> bool:
         """Whether nothing can follow grpc's call, which has ended."""
-        return not self._call.method.may_retry or at_once(inner.code(), None) is grpc.StatusCode.OK
+        method = self._call.method
+        return not method.may_replay or inner.cancelled() or at_once(inner.code(), None) is grpc.StatusCode.OK
 
     def _throw(self, error: BaseException) -> None:
         """Ends a coroutine that nobody drives, here and now."""

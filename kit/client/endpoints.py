@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -44,6 +44,18 @@ _BEST_FIRST = (
     grpc.ChannelConnectivity.TRANSIENT_FAILURE,
 )
 _FAILING = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+#: The schemes that grpc resolves, and what to write with them. `dns:` is looked at in `_dns`.
+_SCHEMES = {
+    "dns": "dns:///host:port",
+    "ipv4": "ipv4:1.2.3.4:port",
+    "ipv6": "ipv6:[::1]:port",
+    "unix": "unix:/path/to/socket",
+    "unix-abstract": "unix-abstract:name",
+    "vsock": "vsock:cid:port",
+    "xds": "xds:///name",
+    "google-c2p": "google-c2p:///name",
+}
+_LITERAL = ("ipv4", "ipv6")
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/,\[\]]+):(\d{1,5})")
 
 
@@ -52,18 +64,52 @@ def static_addresses(target: str | Sequence[str]) -> list[str]:
 
     Raises ConfigurationError for what is no address.
     """
-    addresses = [part.strip() for part in (target.split(",") if isinstance(target, str) else target)]
+    if isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str) and isinstance(target[1], int):
+        raise ConfigurationError(f'a channel cannot be opened to {target!r}; write "{target[0]}:{target[1]}"')
+    if isinstance(target, str):
+        parts: Sequence[str] = target.split(",")
+    elif isinstance(target, (bytes, Mapping)) or not isinstance(target, Iterable):
+        raise ConfigurationError(
+            f'a channel cannot be opened to {target!r}; write an address, "host:port", or a list of them'
+        )
+    else:
+        parts = list(target)
+    addresses: list[str] = []
+    for part in parts:
+        if not isinstance(part, str):
+            raise ConfigurationError(f'{part!r} in {parts!r} is not an address; write each as "host:port"')
+        addresses.append(part.strip())
+        _check_address(addresses[-1])
     if not addresses:
         raise ConfigurationError("a channel needs at least one address")
-    for address in addresses:
-        if "://" in address or address.startswith(("unix:", "dns:", "ipv4:", "ipv6:")):
-            continue
-        found = _HOST_PORT.fullmatch(address)
-        if found is None or not 0 < int(found[1]) < 65536:
-            raise ConfigurationError(
-                f'{address!r} is not an address; write "host:port", "dns:///..." or "local:///name"'
-            )
     return list(dict.fromkeys(addresses))
+
+
+def _check_address(address: str) -> None:
+    """Refuses what is none. What a scheme stands before is grpc's affair, as far as there is such a scheme."""
+    scheme, colon, rest = address.partition(":")
+    hint = 'write "host:port", "dns:///..." or "local:///name"'
+    if colon and scheme in _SCHEMES:
+        if scheme in _LITERAL:
+            rest = rest.removeprefix("//").removeprefix("/")
+        if rest.strip("/") and (scheme not in _LITERAL or _is_host_port(rest)):
+            return
+        hint = f'write "{_SCHEMES[scheme]}"'
+    elif scheme == "local":
+        hint = "it names all instances of a service, and stands alone"
+    elif "://" in address:
+        host = rest.strip("/").partition("/")[0]
+        secure = " and credentials=grpc.ssl_channel_credentials() or kit.TlsFiles()" if scheme == "https" else ""
+        port = "" if _is_host_port(host) else ":port"
+        hint = f'a target is no URL; write "{host or "host"}{port}"{secure}'
+    elif _is_host_port(address):
+        return
+    raise ConfigurationError(f"{address!r} is not an address; {hint}")
+
+
+def _is_host_port(text: str) -> bool:
+    found = _HOST_PORT.fullmatch(text)
+    return found is not None and 0 < int(found[1]) < 65536
 
 
 def _best(states: Collection[grpc.ChannelConnectivity]) -> grpc.ChannelConnectivity:

@@ -15,6 +15,8 @@ import grpc
 import grpc.aio
 
 from kit.client import guards
+from kit.client._arguments import check_interceptors
+from kit.client._asked import METADATA_LIMIT, check_call, check_requests, checked_metadata, refusing
 from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
 from kit.client.calls import UnaryUnaryCall
@@ -23,6 +25,7 @@ from kit.client.events import Listener, Listeners
 from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from kit.client.transport import over_continuation
 from kit.clock import SYSTEM, Clock
+from kit.errors import MetadataTooLarge
 from kit.layers import Allowances, Breakers
 from kit.pipeline import Call, Handler, Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
@@ -33,8 +36,9 @@ __all__ = ["client_interceptors"]
 class _Adapter:
     """The pipeline for one shape; each method's chain is built at its first call."""
 
-    def __init__(self, shape: Shape, pipeline: Pipeline, policies: Policies, clock: Clock) -> None:
+    def __init__(self, shape: Shape, pipeline: Pipeline, policies: Policies, clock: Clock, limit: int) -> None:
         self._shape = shape
+        self._limit = limit
         self._pipeline = pipeline
         self._policies = policies
         self._clock = clock
@@ -46,16 +50,31 @@ class _Adapter:
             self._bind(details.method)
             known = self._methods[details.method]
         method, handler = known
+        timeout, metadata = details.timeout, details.metadata
+        if timeout is not None or metadata:
+            metadata, refusal = self._asked(details)
+            if refusal is not None:
+                handler = refusing(refusal, method, self._clock)
+        if self._shape.streams_requests and request is not None:
+            check_requests(request)
         call = Call(
             method,
             request,
-            timeout=details.timeout,
-            metadata=details.metadata,
+            timeout=timeout,
+            metadata=metadata,
             credentials=details.credentials,
             wait_for_ready=details.wait_for_ready,
             send=send,
         )
         return call, handler, self._clock
+
+    def _asked(self, details: Any) -> tuple[Any, MetadataTooLarge | None]:
+        """Looks at what the call was given: its metadata as it is sent, and why it is refused.
+
+        Raises UsageTypeError, UsageValueError and InvalidMetadata.
+        """
+        check_call(details.timeout, details.credentials, details.wait_for_ready, None)
+        return checked_metadata(details.metadata if details.metadata is not None else (), self._limit)
 
     def _bind(self, name: Any) -> None:
         path = name.decode() if isinstance(name, bytes) else name
@@ -74,9 +93,15 @@ class _Adapter:
 @guards.asynchronous_only
 class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(
-        self, pipeline: Pipeline, policies: Policies, clock: Clock, breakers: Breakers, allowances: Allowances
+        self,
+        pipeline: Pipeline,
+        policies: Policies,
+        clock: Clock,
+        breakers: Breakers,
+        allowances: Allowances,
+        limit: int,
     ) -> None:
-        super().__init__(Shape.UNARY_UNARY, pipeline, policies, clock)
+        super().__init__(Shape.UNARY_UNARY, pipeline, policies, clock, limit)
         self._breakers = breakers
         self._allowances = allowances
         self._direct: dict[Any, Direct | None] = {}
@@ -87,7 +112,14 @@ class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         at_once = self._direct.get(client_call_details.method)
-        call = None if at_once is None else at_once.begin(client_call_details.timeout, None, "")
+        timeout, metadata = client_call_details.timeout, client_call_details.metadata
+        if at_once is not None and (timeout is not None or metadata):
+            metadata, refusal = self._asked(client_call_details)
+            if refusal is not None:
+                at_once = None
+            elif metadata is not client_call_details.metadata:
+                client_call_details = client_call_details._replace(metadata=metadata)
+        call = None if at_once is None else at_once.begin(timeout, None, "")
         if call is None:
             return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
         _, timeout, metadata, credentials, wait_for_ready = client_call_details
@@ -119,6 +151,7 @@ def client_interceptors(
     policy: PolicySource = None,
     breaker_listeners: Sequence[Any] = (),
     on_event: Listener | None = None,
+    max_metadata_size: int = METADATA_LIMIT,
     clock: Clock = SYSTEM,
     rng: random.Random | None = None,
 ) -> list[grpc.aio.ClientInterceptor]:
@@ -126,8 +159,11 @@ def client_interceptors(
 
     `policy` is as for `kit.channel`. A stock channel is one endpoint, so nothing is picked; grpc hides our call objects
     inside its own, so reports are had by `kit.reports()` or from the error. `on_event` is told when a file of policy
-    has changed (`kit.client.events`). Raises PolicyError.
+    has changed (`kit.client.events`). Calls with more than `max_metadata_size` bytes of metadata are refused: raise it
+    where the server takes more than gRPC's servers do by default. Raises PolicyError, UsageTypeError and
+    UsageValueError.
     """
+    check_interceptors(breaker_listeners, on_event, max_metadata_size)
     policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event]))
     # What spreads clients over time is no secret.
     rng = rng or random.Random()  # noqa: S311
@@ -135,8 +171,8 @@ def client_interceptors(
     pipeline = client_pipeline(clock, rng, None, breakers, allowances)
     policies.concern("", pipeline)
     return [
-        _UnaryUnary(pipeline, policies, clock, breakers, allowances),
-        _UnaryStream(Shape.UNARY_STREAM, pipeline, policies, clock),
-        _StreamUnary(Shape.STREAM_UNARY, pipeline, policies, clock),
-        _StreamStream(Shape.STREAM_STREAM, pipeline, policies, clock),
+        _UnaryUnary(pipeline, policies, clock, breakers, allowances, max_metadata_size),
+        _UnaryStream(Shape.UNARY_STREAM, pipeline, policies, clock, max_metadata_size),
+        _StreamUnary(Shape.STREAM_UNARY, pipeline, policies, clock, max_metadata_size),
+        _StreamStream(Shape.STREAM_STREAM, pipeline, policies, clock, max_metadata_size),
     ]

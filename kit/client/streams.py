@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from kit.callbacks import run_callback
+from kit.client._asked import unserialisable
 from kit.client.calls import CommonCall, OneAnswerCall
 from kit.client.driven import Driven, at_once
 from kit.clock import Clock
@@ -132,6 +133,8 @@ class _ManyAnswers(CommonCall):
             return await self._call.inner.read()
         except grpc.aio.AioRpcError as error:
             raise self._with_report(error) from None
+        except (TypeError, ValueError) as error:
+            raise unserialisable(self._call.method, self._call.request, self._call.inner, error) from error.__cause__
 
     def __aiter__(self) -> AsyncIterator[Any]:
         self._use("iterate")

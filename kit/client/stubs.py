@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kit.client._asked import check_call, check_requests, checked_metadata, refusing
 from kit.client.calls import UnaryUnaryCall
 from kit.client.direct import Direct, Never
 from kit.client.endpoints import Endpoints
@@ -27,6 +28,19 @@ class Stub:
         self._handler = handler
         self._clock = clock
 
+    def _asked(
+        self, timeout: Any, metadata: Any, credentials: Any, wait_for_ready: Any, compression: Any
+    ) -> tuple[Any, Handler]:
+        """Looks at what a call is given beside its request: its metadata as it is sent, and the call's handler.
+
+        Raises UsageTypeError, UsageValueError and InvalidMetadata.
+        """
+        check_call(timeout, credentials, wait_for_ready, compression)
+        if metadata is None:
+            return None, self._handler
+        metadata, refusal = checked_metadata(metadata, self._method.metadata_limit)
+        return metadata, self._handler if refusal is None else refusing(refusal, self._method, self._clock)
+
 
 class UnaryUnaryStub(Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
     def __call__(
@@ -39,6 +53,15 @@ class UnaryUnaryStub(Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> UnaryUnaryCall:
+        handler = self._handler
+        if (
+            timeout is not None
+            or metadata is not None
+            or credentials is not None
+            or wait_for_ready is not None
+            or compression is not None
+        ):
+            metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
         call = Call(
             self._method,
             request,
@@ -48,7 +71,7 @@ class UnaryUnaryStub(Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
-        return UnaryUnaryCall(call, self._handler, self._clock)
+        return UnaryUnaryCall(call, handler, self._clock)
 
 
 class DirectStub(UnaryUnaryStub):
@@ -73,22 +96,26 @@ class DirectStub(UnaryUnaryStub):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> UnaryUnaryCall:
-        try:
-            call = self._direct.send(
-                self._endpoints, request, timeout, metadata, credentials, wait_for_ready, compression
-            )
-        except Exception:  # noqa: BLE001 - it is raised once more by the pipeline, to whom it tells what
-            call = None
-        if call is not None:
-            return call
-        return super().__call__(
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=credentials,
-            wait_for_ready=wait_for_ready,
-            compression=compression,
-        )
+        handler = self._handler
+        if (
+            timeout is not None
+            or metadata is not None
+            or credentials is not None
+            or wait_for_ready is not None
+            or compression is not None
+        ):
+            metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if handler is self._handler:
+            try:
+                sent = self._direct.send(
+                    self._endpoints, request, timeout, metadata, credentials, wait_for_ready, compression
+                )
+            except Exception:  # noqa: BLE001 - it is raised once more by the pipeline, to whom it tells what
+                sent = None
+            if sent is not None:
+                return sent
+        call = Call(self._method, request, timeout, metadata, credentials, wait_for_ready, compression)
+        return UnaryUnaryCall(call, handler, self._clock)
 
 
 class UnaryStreamStub(Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
@@ -102,6 +129,15 @@ class UnaryStreamStub(Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> UnaryStreamCall:
+        handler = self._handler
+        if (
+            timeout is not None
+            or metadata is not None
+            or credentials is not None
+            or wait_for_ready is not None
+            or compression is not None
+        ):
+            metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
         call = Call(
             self._method,
             request,
@@ -111,7 +147,7 @@ class UnaryStreamStub(Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
-        return UnaryStreamCall(call, self._handler, self._clock)
+        return UnaryStreamCall(call, handler, self._clock)
 
 
 class StreamUnaryStub(Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
@@ -124,6 +160,17 @@ class StreamUnaryStub(Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> StreamUnaryCall:
+        if request_iterator is not None:
+            check_requests(request_iterator)
+        handler = self._handler
+        if (
+            timeout is not None
+            or metadata is not None
+            or credentials is not None
+            or wait_for_ready is not None
+            or compression is not None
+        ):
+            metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
         call = Call(
             self._method,
             request_iterator,
@@ -133,7 +180,7 @@ class StreamUnaryStub(Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
-        return StreamUnaryCall(call, self._handler, self._clock)
+        return StreamUnaryCall(call, handler, self._clock)
 
 
 class StreamStreamStub(Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
@@ -146,6 +193,17 @@ class StreamStreamStub(Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> StreamStreamCall:
+        if request_iterator is not None:
+            check_requests(request_iterator)
+        handler = self._handler
+        if (
+            timeout is not None
+            or metadata is not None
+            or credentials is not None
+            or wait_for_ready is not None
+            or compression is not None
+        ):
+            metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
         call = Call(
             self._method,
             request_iterator,
@@ -155,4 +213,4 @@ class StreamStreamStub(Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
             wait_for_ready=wait_for_ready,
             compression=compression,
         )
-        return StreamStreamCall(call, self._handler, self._clock)
+        return StreamStreamCall(call, handler, self._clock)

@@ -35,6 +35,14 @@ class TlsFiles:
     server_name: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("root_certificates", "private_key", "certificate_chain"):
+            path = getattr(self, name)
+            if path is not None and (not isinstance(path, (str, os.PathLike)) or not os.fspath(path)):
+                raise ConfigurationError(f"tls: {name} is {_shown(path)}; give the path of a PEM file")
+            if isinstance(path, str) and "-----BEGIN" in path:
+                raise ConfigurationError(f"tls: {name} is a PEM text; write it to a file and give the path of that")
+        if self.server_name is not None and (not isinstance(self.server_name, str) or not self.server_name):
+            raise ConfigurationError(f"tls: server_name is {self.server_name!r}; give a host name, or None")
         if (self.private_key is None) != (self.certificate_chain is None):
             given, lacks = ("private_key", "certificate_chain")[:: 1 if self.certificate_chain is None else -1]
             raise ConfigurationError(f"tls: {given} is given without {lacks}; give both, or neither")
@@ -111,6 +119,11 @@ class TlsFiles:
                 f"tls: private_key {self.private_key} or certificate_chain {self.certificate_chain} is damaged "
                 f"({_words(error)}); write both anew"
             ) from None
+
+
+def _shown(path: object) -> str:
+    """What was given in place of a path: not all of it, as it may be a key."""
+    return f"of type {type(path).__name__}" if path != "" else "empty"
 
 
 def _stamp(path: str | Path | None) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc.aio
 
+from kit.client._asked import unserialisable
 from kit.client._replay import unpacking
 from kit.pipeline import Call, Handler, Method, Outcome
 
@@ -42,6 +43,14 @@ class _KeepsStatus:
     def set_internal_error(self, error: str) -> None:
         if not error.startswith(_CUT_SHORT):
             self._core.set_internal_error(error)
+
+    async def send_receive_close(self) -> None:
+        # grpc.aio passes it on to who writes, and cancels the call where it reads an iterator.
+        try:
+            await self._core.send_receive_close()
+        except grpc.aio.InternalError as error:
+            if not str(error).startswith(_CUT_SHORT):
+                raise
 
 
 def _streaming(call: Call, feed: Any, inner: Any) -> None:
@@ -103,12 +112,18 @@ def over_continuation(method: Method) -> Handler:
             call.credentials,
             call.wait_for_ready,
         )
+        feed = None
         if streams:
             feed = call.request if call.replay is None else call.replay.feed()
-            inner = await call.send(details, feed)
+        try:
+            inner = await call.send(details, feed if streams else call.request)
+        except grpc.aio.UsageError:
+            # The channel was closed after the call was made, which cancels it.
+            if len(call.attempts) > 1 or call.waited:
+                raise asyncio.CancelledError from None
+            raise
+        if streams:
             _streaming(call, feed, inner)
-        else:
-            inner = await call.send(details, call.request)
         call.sent(inner)
         return inner
 
@@ -116,6 +131,8 @@ def over_continuation(method: Method) -> Handler:
 
 
 def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) -> Handler:
+    streams = method.shape.streams_requests
+
     async def one_message(call: Call) -> Outcome:
         begun = call.begun
         if begun is not None:
@@ -127,6 +144,8 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
             return Outcome(await inner)
         except grpc.aio.AioRpcError as error:
             return Outcome(error=error)
+        except Exception as error:  # noqa: BLE001 - raised again, in words that name the request
+            raise unserialisable(method, call.request, inner, error) from error.__cause__
 
     async def opened(call: Call) -> Outcome:
         if is_async:
@@ -138,6 +157,9 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
     async def begun(call: Call) -> Outcome:
         inner = await start(call) if is_async else start(call)
         try:
+            if not streams:
+                # Metadata of a call whose request cannot be serialised never comes; this raises that.
+                await inner.wait_for_connection()
             return Outcome() if await inner.initial_metadata() else Outcome(await inner.read())
         except grpc.aio.AioRpcError as error:
             return Outcome(error=error)
@@ -145,6 +167,8 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
             # Waiting for metadata does not pass a cancellation on by itself.
             inner.cancel()
             raise
+        except Exception as error:  # noqa: BLE001 - raised again, in words that name the request
+            raise unserialisable(method, call.request, inner, error) from error.__cause__
 
     if not method.shape.streams_responses:
         return one_message

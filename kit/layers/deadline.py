@@ -45,6 +45,14 @@ class DeadlineLayer:
 
         async def refused(call: Call) -> Outcome:
             call.stop = StopReason.DEADLINE
-            return Outcome(error=DeadlineExpired("the deadline had passed before the call was made; nothing was sent"))
+            return Outcome(error=DeadlineExpired(f"{_over(call)}; nothing was sent"))
 
         return handle
+
+
+def _over(call: Call) -> str:
+    """Whose time is over, and what to change."""
+    said = "the deadline had passed before the call was made"
+    if call.timeout is not None and call.timeout <= 0:
+        return f"{said}: timeout={call.timeout:g} leaves no time; give more than 0, or None for the policy's"
+    return f"{said}, of the call that is served here or of kit.timeout; work that outlives it goes to kit.background()"

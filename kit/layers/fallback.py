@@ -142,6 +142,8 @@ def _instead_of(call: Call, other: Method) -> Call:
         send=call.send,
     )
     instead.expires_at, instead.collectors = call.expires_at, call.collectors
+    # It is made in the middle of one that was made before.
+    instead.waited = True
     return instead
 
 

@@ -99,8 +99,9 @@ class ReportLayer:
             call.ended, call.code, call.details = now(), code, details
             if call.stop is None:
                 call.stop = stop
-            if call.attempts:
-                call.attempts[-1].settle(code, details, call.ended)
+            # More than one runs where hedges do.
+            for tried in call.attempts:
+                tried.settle(code, details, call.ended)
             for seen in call.collectors:
                 seen.append(report_of(call, call.ended))
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias
 
+from kit.durations import LONGEST
 from kit.errors import PolicyError
-from kit.policy.model import MethodPolicy, RatePolicy
+from kit.policy.model import DownstreamCall, MethodPolicy, RatePolicy
 from kit.policy.unenforced import reason
 from kit.resilience.balance import BalancePolicy
 from kit.resilience.breaker_rules import BreakerPolicy
@@ -20,6 +21,7 @@ from kit.resilience.budget import RetryBudget
 from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
 from kit.resilience.idempotency import IdempotencyKeyPolicy
+from kit.resilience.kinds import annotated, check_kinds, fault_of_kind
 from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
 from kit.resilience.retry import MAX_ATTEMPTS, RetryPolicy
@@ -50,12 +52,20 @@ ENFORCED = frozenset(
     | {f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)}
 )
 
+#: What each leaf has to be.
+_KINDS: Mapping[str, Any] = {name: hint for name, (hint, _) in annotated(MethodPolicy).items() if name in ENFORCED} | {
+    f"{group}.{name}": hint for group, kind in GROUPS.items() for name, (hint, _) in annotated(kind).items()
+}
 
-def split(policy: MethodPolicy) -> Leaves:
-    """The leaves that are set."""
+
+def split(policy: MethodPolicy, method: str = "") -> Leaves:
+    """The leaves that are set. Raises PolicyError, which names `method`, for a group that is none."""
     found: Leaves = {}
     for field in fields(policy):
         value = getattr(policy, field.name)
+        group = GROUPS.get(field.name)
+        if group is not None and value is not None and not isinstance(value, group):
+            raise PolicyError(method, field.name, f"must be a {group.__name__}, not {value!r}")
         if is_dataclass(value) and not isinstance(value, type):
             for inner in fields(value):
                 leaf = getattr(value, inner.name)
@@ -82,8 +92,13 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
     for name, value in leaves.items():
         if name not in ENFORCED:
             raise PolicyError(method, name, reason(name, ENFORCED))
+        fault = _fault_of_downstream(value) if name == "downstream" else fault_of_kind(value, _KINDS[name])
+        if fault is not None:
+            raise PolicyError(method, name, fault)
         if name in ("timeout", "per_try_timeout") and not value > 0:
             raise PolicyError(method, name, f"must be longer than 0 seconds, not {value}")
+        if name in ("timeout", "per_try_timeout") and LONGEST < value < float("inf"):
+            raise PolicyError(method, name, f"must be at most {LONGEST:g} seconds, or inf for no limit, not {value}")
         if name in ("retry.initial_backoff", "retry.max_backoff") and not 0 <= value < float("inf"):
             raise PolicyError(method, name, f"must be a time of 0 or more seconds, not {value}")
         if name == "retry.backoff_multiplier" and not 1 <= value < float("inf"):
@@ -100,11 +115,24 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
         raise PolicyError(method, "retry.initial_backoff", f"{initial} s is more than max_backoff, {cap} s")
 
 
+def _fault_of_downstream(value: object) -> str | None:
+    if not isinstance(value, (tuple, list)) or not all(isinstance(call, DownstreamCall) for call in value):
+        return f"must be a tuple of DownstreamCall, not {value!r}"
+    for call in value:
+        try:
+            check_kinds(call)
+        except TypeError as error:
+            return str(error)
+        if call.times < 0:
+            return f"times must be 0 or more, not {call.times}"
+    return None
+
+
 @contextmanager
 def refused(method: str, group: str) -> Iterator[None]:
     """Turns what a machine's options refuse, a ValueError that begins with the field, into a PolicyError."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         field, _, reason = str(error).partition(" ")
         raise PolicyError(method, f"{group}.{field.rstrip(':')}", reason) from error

@@ -125,7 +125,9 @@ def _leaves(key: str, table: Mapping[str, Any], prefix: str = "") -> Leaves:
         name = prefix + field
         if name in ENFORCED:
             found[name] = _value(key, name, value)
-        elif isinstance(value, dict) and any(leaf.startswith(f"{name}.") for leaf in ENFORCED):
+        elif any(leaf.startswith(f"{name}.") for leaf in ENFORCED):
+            if not isinstance(value, dict):
+                raise PolicyError(key, name, f"must be a table of its fields, {name} = {{ ... }}, not {value!r}")
             found |= _leaves(key, value, f"{name}.")
         else:
             raise PolicyError(key, name, reason(name, ENFORCED))
@@ -157,7 +159,7 @@ def _value(key: str, name: str, value: Any) -> Any:
         return value
     wanted: type | tuple[type, ...] = (int, float) if last in _FRACTIONS else int
     if isinstance(value, bool) or not isinstance(value, wanted):
-        raise PolicyError(key, name, f"must be a number, not {value!r}")
+        raise PolicyError(key, name, f"must be a {'whole ' if wanted is int else ''}number, not {value!r}")
     return value
 
 

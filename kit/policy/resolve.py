@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from kit.errors import PolicyError
 from kit.policy import from_proto, overlay
 from kit.policy.fallback import fitting, stand_in_of
-from kit.policy.leaves import Leaves, check, merge, refused, split
+from kit.policy.leaves import GROUPS, Leaves, check, merge, refused, split
 from kit.policy.model import IdempotencyLevel, MethodPolicy, Preset
 from kit.policy.presets import DEFAULTS, PRESETS
 from kit.resilience.backoff import Backoff, Jitter, nth_delay
@@ -36,7 +36,15 @@ from kit.resilience.outlier import OutlierRules
 from kit.resilience.retry import RetryRules
 from kit.resilience.throttle import ThrottleRules
 
-__all__ = ["Overrides", "PolicySource", "Resolved", "overrides_from", "policy_for", "worst_case_seconds"]
+__all__ = [
+    "Overrides",
+    "PolicySource",
+    "Resolved",
+    "check_source",
+    "overrides_from",
+    "policy_for",
+    "worst_case_seconds",
+]
 
 #: What `policy=` takes: nothing, a policy for every method, policies by key, or the path of a TOML file.
 PolicySource: TypeAlias = MethodPolicy | Mapping[str, MethodPolicy] | str | os.PathLike[str] | None
@@ -112,6 +120,7 @@ class Resolved:
 
 def overrides_from(source: PolicySource) -> Overrides:
     """Reads and checks a `policy=` argument. Raises PolicyError."""
+    check_source(source)
     if source is None:
         return Overrides({})
     if isinstance(source, MethodPolicy):
@@ -120,11 +129,33 @@ def overrides_from(source: PolicySource) -> Overrides:
         return Overrides(overlay.load(Path(source)))
     found: dict[str, Leaves] = {}
     for key, policy in source.items():
-        if not overlay.is_key(key):
-            raise PolicyError(key, "", 'a key is "/package.Service/Method", "/package.Service/*" or "*"')
-        found[key] = split(policy)
+        if not isinstance(key, str) or not overlay.is_key(key):
+            hint = ""
+            if isinstance(key, str) and overlay.is_key(f"/{key}"):
+                hint = f"; write {f'/{key}'!r}"
+            what = 'a key is "/package.Service/Method", "/package.Service/*" or "*"'
+            raise PolicyError(key if isinstance(key, str) else repr(key), "", what + hint)
+        if not isinstance(policy, MethodPolicy):
+            raise PolicyError(key, "", f"must be a MethodPolicy, not {policy!r}{_wrapped(policy)}")
+        found[key] = split(policy, key)
         check(key, found[key])
     return Overrides(found)
+
+
+def check_source(source: object) -> None:
+    """Refuses what a policy cannot be read from. Raises PolicyError."""
+    if isinstance(source, (str, os.PathLike)):
+        if not os.fspath(source):
+            raise PolicyError("", "", "the path is empty; give that of a TOML file, or None for what the .proto says")
+    elif source is not None and not isinstance(source, (MethodPolicy, Mapping)):
+        what = "a MethodPolicy, a mapping from methods to MethodPolicy, the path of a TOML file, or None"
+        raise PolicyError("", "", f"must be {what}, not {source!r}{_wrapped(source)}")
+
+
+def _wrapped(policy: object) -> str:
+    """What to write for a part of a policy that stands by itself."""
+    group = next((name for name, kind in GROUPS.items() if isinstance(policy, kind)), None)
+    return "" if group is None else f"; write MethodPolicy({group}=...)"
 
 
 def policy_for(method: str, overrides: PolicySource | Overrides = None) -> Resolved:

@@ -25,6 +25,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kit.resilience.kinds import check_kinds
 from kit.resilience.picks import Balancer, Member, Pick
 from kit.resilience.turns import Turns
 
@@ -48,6 +49,7 @@ class BalancePolicy:
     slow_start: float | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.slow_start is not None and not 0 <= self.slow_start < math.inf:
             raise ValueError(f"slow_start must be a time of 0 or more, not {self.slow_start}")
 

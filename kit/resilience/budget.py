@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from kit.resilience.kinds import check_kinds
 from kit.resilience.retry import MAX_ATTEMPTS
 
 __all__ = ["Budget", "BudgetPermit", "BudgetRules", "RetryBudget"]
@@ -45,6 +46,7 @@ class RetryBudget:
     window: float | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.ratio is not None and not self.off and not 0 <= self.ratio <= MAX_ATTEMPTS - 1:
             raise ValueError(
                 f"ratio must be 0 to {MAX_ATTEMPTS - 1} retries a call, or inf for no budget, not {self.ratio}"

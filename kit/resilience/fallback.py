@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kit.resilience.breaker_rules import Verdict, classify
+from kit.resilience.kinds import check_kinds
 
 __all__ = ["FallbackPolicy", "FallbackRules", "refutes"]
 
@@ -41,6 +42,7 @@ class FallbackPolicy:
     status_codes: Iterable[object] | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.method and not (self.method.isascii() and self.method.isidentifier()):
             raise ValueError(f"method must be the short name of a method of the same service, not {self.method!r}")
         if self.cached_for is not None and not 0 <= self.cached_for < math.inf:

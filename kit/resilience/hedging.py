@@ -32,6 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kit.resilience.kinds import check_kinds
 from kit.resilience.retry import MAX_ATTEMPTS, parse_pushback, status_code
 
 __all__ = ["DEFAULT_QUANTILE", "Hedge", "HedgingPolicy", "HedgingRules", "Step", "delay_of"]
@@ -62,6 +63,7 @@ class HedgingPolicy:
     non_fatal_status_codes: Iterable[object] | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.max_attempts is not None and not 1 <= self.max_attempts <= MAX_ATTEMPTS:
             raise ValueError(f"max_attempts must be 1 to {MAX_ATTEMPTS}, not {self.max_attempts}")
         if self.hedging_delay is not None and not 0 <= self.hedging_delay < math.inf:

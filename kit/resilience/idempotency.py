@@ -19,6 +19,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kit.resilience.kinds import check_kinds
+
 __all__ = ["MAX_KEY", "IdempotencyKeyMode", "IdempotencyKeyPolicy", "IdempotencyKeyRules", "fault_of"]
 
 #: Characters of a key. Metadata of a call should stay below 8 KiB in all, and a UUID takes 36.
@@ -43,6 +45,7 @@ class IdempotencyKeyPolicy:
     ttl: float | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.ttl is not None and not 0 < self.ttl < math.inf:
             raise ValueError(f"ttl must be longer than 0 seconds and finite, not {self.ttl}")
 

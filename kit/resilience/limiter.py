@@ -27,6 +27,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from kit.resilience.gradient import Gradient, GradientRules
+from kit.resilience.kinds import check_kinds
 
 __all__ = ["ConcurrencyPolicy", "ConcurrencyRules", "Limiter", "Permit", "PermitState", "Refusal"]
 
@@ -42,6 +43,7 @@ class ConcurrencyPolicy:
     max_queued: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.max_concurrent is not None and self.max_concurrent < 0:
             raise ValueError(f"max_concurrent must be at least 1, or 0 for no limit, not {self.max_concurrent}")
         if self.max_queued is not None and self.max_queued < 0:

@@ -36,6 +36,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kit.resilience.kinds import check_kinds
+
 __all__ = ["MAX_EJECTION_TIME", "TRIAL_LEASE", "Change", "OutlierPolicy", "OutlierRules", "Outliers", "Permit", "State"]
 
 #: Seconds; Envoy's and gRFC A50's.
@@ -70,6 +72,7 @@ class OutlierPolicy:
     max_ejection_percent: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.consecutive_errors is not None and self.consecutive_errors < 1:
             raise ValueError(f"consecutive_errors must be at least 1, not {self.consecutive_errors}")
         if self.interval is not None and not 0 < self.interval < math.inf:

@@ -21,6 +21,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kit.resilience.kinds import check_kinds
+
 __all__ = ["Health", "HealthCheck", "Pulse", "Turn", "next_check"]
 
 
@@ -49,6 +51,7 @@ class HealthCheck:
     slow: float = 1.0
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         for name in ("interval", "timeout", "slow"):
             value = getattr(self, name)
             if not 0 < value < math.inf:

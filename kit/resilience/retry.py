@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from kit.resilience.backoff import Backoff, Jitter, nth_delay
+from kit.resilience.kinds import check_kinds
 from kit.resilience.replay import MAX_REPLAY_BUFFER
 
 __all__ = [
@@ -131,6 +132,7 @@ class RetryPolicy:
     replay_buffer_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.retryable_status_codes is not None:
             object.__setattr__(self, "retryable_status_codes", _codes(self.retryable_status_codes))
         if self.replay_buffer_bytes is not None and not 0 <= self.replay_buffer_bytes <= MAX_REPLAY_BUFFER:

@@ -23,6 +23,7 @@ import math
 from collections.abc import Container
 from dataclasses import dataclass
 
+from kit.resilience.kinds import check_kinds
 from kit.resilience.retry import parse_pushback
 
 __all__ = ["RetryThrottling", "Throttle", "ThrottleRules"]
@@ -40,6 +41,7 @@ class RetryThrottling:
     token_ratio: float | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         tokens = self.max_tokens
         if tokens is not None and not self.off and not (tokens <= 1000 and _thousandths(tokens) > 0):
             raise ValueError(f"max_tokens must be more than 0 and at most 1000, or inf for no throttle, not {tokens}")
