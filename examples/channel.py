@@ -37,6 +37,7 @@ async def use(addresses: list[str], replicas: list[kit.Server], faults: list[Fau
             await get(b"")
         print("calls:", [each.count(GET) for each in faults])
         print("ejected:", [each.ejected for each in channel.statistics().endpoints])
+        print("event:", await events.get())
 
         # One that says that it does not serve is passed over.
         replicas[1].health.set("", False)

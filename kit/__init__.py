@@ -16,15 +16,19 @@ from kit.call import Attempt, CallReport, Deadline, background, deadline, report
 from kit.client import HealthCheck, TlsFiles, channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import (
+    BalanceKind,
     BalancePolicy,
+    BreakerKind,
     BreakerPolicy,
     ConcurrencyPolicy,
     FallbackPolicy,
     HedgingPolicy,
     IdempotencyKeyPolicy,
     IdempotencyLevel,
+    Jitter,
     MethodPolicy,
     OutlierPolicy,
+    Preset,
     RetryBudget,
     RetryPolicy,
     RetryThrottling,
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BalanceKind",
     "BalancePolicy",
+    "BreakerKind",
     "BreakerPolicy",
     "CallReport",
     "ConcurrencyPolicy",
@@ -46,8 +52,10 @@ __all__ = [
     "HedgingPolicy",
     "IdempotencyKeyPolicy",
     "IdempotencyLevel",
+    "Jitter",
     "MethodPolicy",
     "OutlierPolicy",
+    "Preset",
     "RetryBudget",
     "RetryPolicy",
     "RetryThrottling",

@@ -19,6 +19,7 @@ import grpc
 from kit.clock import SYSTEM, Clock
 from kit.durations import check_seconds
 from kit.errors import UsageError
+from kit.resilience.retry import StopReason
 
 __all__ = [
     "Attempt",
@@ -124,6 +125,11 @@ def background(work: Coroutine[object, object, _T], *, name: str | None = None) 
     after that instant is refused. This one has no deadline and its calls are in nobody's `reports()`; it stays in the
     call's trace.
     """
+    if not asyncio.iscoroutine(work):
+        raise UsageError(
+            f"kit.background takes a coroutine, not {type(work).__name__}: a call that was made here has the deadline "
+            "that holds here already; write an async function that makes the call, and hand over background(f())"
+        )
     context = copy_context()
     context.run(_deadline.set, _NONE)
     context.run(_collectors.set, ())
@@ -199,7 +205,8 @@ class CallReport:
             code = "running" if attempt.code is None else attempt.code.name
             steps.append(f"{kind} {attempt.number}{where} {code} in {_time(attempt.duration)}")
         tries = ", ".join(steps) or "no attempt"
-        return f"{self.method}, {_time(self.duration)} in all: {tries}; {self.stop_reason or 'running'}"
+        why = _WHY.get(self.stop_reason, "")
+        return f"{self.method}, {_time(self.duration)} in all: {tries}{why and f'; {why}'}"
 
     def __str__(self) -> str:
         code = self.code.name if self.code is not None else "running"
@@ -209,7 +216,7 @@ class CallReport:
         return "; ".join(
             part
             for part in (
-                f"{code}: {self.course()}",
+                f"{code}{self.details and f' ({self.details})'}: {self.course()}",
                 f"breakers: {breakers}" if breakers else "",
                 f"retries left: {self.retries_left}" if self.retries_left is not None else "",
                 f"throttle tokens: {self.throttle_tokens:g}" if self.throttle_tokens is not None else "",
@@ -217,6 +224,10 @@ class CallReport:
             )
             if part
         )
+
+
+#: What to say of why there was no further attempt, where that needs to be said.
+_WHY = {reason.name: reason.value for reason in StopReason if reason not in (StopReason.OK, StopReason.OFF)}
 
 
 def _time(seconds: float) -> str:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import enum
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import grpc
@@ -83,6 +84,11 @@ class Method:
     registered: bool = False
     #: Bytes of metadata that a caller may give.
     metadata_limit: int = 16_384
+
+    @property
+    def service(self) -> str:
+        """As "package.Service"."""
+        return self.path.rpartition("/")[0].removeprefix("/")
 
     @property
     def may_retry(self) -> bool:
@@ -208,6 +214,8 @@ class Call:
     details = ""
     #: The throttle and budget that further attempts draw from, once there was a reason to ask.
     allowance: Any = None
+    #: The states of circuit breakers that refused it, by address.
+    refused_by: Mapping[str, str] = MappingProxyType({})
     #: Why there was no further attempt.
     stop: StopReason | None = None
     #: The `idempotency-key` in the metadata; "" where there is none, or the method declares nothing about it.

@@ -7,20 +7,42 @@ of requests for further attempts, `transport` makes grpc's own, `interceptors` p
 """
 
 from kit.client.channel import Channel, channel
+from kit.client.events import (
+    CertificatesReloaded,
+    ChannelEvent,
+    EndpointHealthy,
+    EndpointsChanged,
+    EndpointUnhealthy,
+    LookupFailed,
+    PolicyReloaded,
+    Reconnected,
+    ReconnectFailed,
+    WarmedUp,
+)
 from kit.client.interceptors import client_interceptors
 from kit.client.reports import ChannelStatistics, EndpointCheck, EndpointStatistics, HealthReport
 from kit.client.tls import TlsFiles
 from kit.resilience.pulse import Health, HealthCheck
 
 __all__ = [
+    "CertificatesReloaded",
     "Channel",
+    "ChannelEvent",
     "ChannelStatistics",
     "EndpointCheck",
+    "EndpointHealthy",
     "EndpointStatistics",
+    "EndpointUnhealthy",
+    "EndpointsChanged",
     "Health",
     "HealthCheck",
     "HealthReport",
+    "LookupFailed",
+    "PolicyReloaded",
+    "ReconnectFailed",
+    "Reconnected",
     "TlsFiles",
+    "WarmedUp",
     "channel",
     "client_interceptors",
 ]

@@ -35,6 +35,7 @@ def check_channel(
     on_event: Any,
     warm_up: Any,
     health: Any,
+    breaker_storage: Any,
 ) -> None:
     """Refuses what a channel cannot be opened with. Raises UsageTypeError and UsageValueError."""
     if credentials is not None and not isinstance(credentials, (grpc.ChannelCredentials, TlsFiles)):
@@ -56,15 +57,17 @@ def check_channel(
     if health is not None and not isinstance(health, HealthCheck):
         raise UsageTypeError(f"health={health!r} says nothing; give kit.HealthCheck(), or None for no health checks")
     _check_listeners(breaker_listeners, on_event)
+    _check_storage(breaker_storage)
 
 
-def check_interceptors(breaker_listeners: Any, on_event: Any, max_metadata_size: Any) -> None:
+def check_interceptors(breaker_listeners: Any, on_event: Any, max_metadata_size: Any, breaker_storage: Any) -> None:
     """The same for interceptors."""
     if isinstance(max_metadata_size, bool) or not isinstance(max_metadata_size, int):
         raise UsageTypeError(f"max_metadata_size={max_metadata_size!r} is no number of bytes; give an int")
     if max_metadata_size < 0:
         raise UsageValueError(f"max_metadata_size={max_metadata_size} is no number of bytes; give 0 or more")
     _check_listeners(breaker_listeners, on_event)
+    _check_storage(breaker_storage)
 
 
 def metadata_limit(options: Sequence[tuple[str, Any]]) -> int:
@@ -93,6 +96,16 @@ def _check_listeners(breaker_listeners: Any, on_event: Any) -> None:
         raise UsageTypeError(
             f"on_event={on_event!r} is a coroutine function, and nobody would await it; give a plain function, which "
             "may start a task"
+        )
+
+
+def _check_storage(breaker_storage: Any) -> None:
+    if breaker_storage is None:
+        return
+    if not callable(breaker_storage) or inspect.iscoroutinefunction(breaker_storage):
+        raise UsageTypeError(
+            f"breaker_storage={breaker_storage!r} makes no storages; give a plain function from an endpoint's address "
+            "to a new aiobreaker.CircuitBreakerStorage, as lambda address: CircuitRedisStorage(...)"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from kit.clock import Clock
 from kit.durations import LONGEST, check_seconds
@@ -222,23 +223,53 @@ def check_requests(requests: Any) -> None:
     )
 
 
-def unserialisable(method: Method, request: Any, inner: Any, error: Exception) -> Exception:
+class _Unsendable:
+    """Stands where a request's bytes would: grpc raises a TypeError for it, and sends nothing."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def serializing(serializer: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """The serializer, so that a request which it cannot serialise is not sent.
+
+    Where a serializer raises, grpc.aio logs that and sends an empty message.
+    """
+    if serializer is None:
+        return None
+
+    def serialize(request: Any) -> Any:
+        try:
+            return serializer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, `unserialisable` tells it
+            return _Unsendable(error)
+
+    return serialize
+
+
+def unserialisable(method: Method, request: Any, error: Exception) -> Exception:
     """The error, or where it comes from a request that cannot be sent, one that names it.
 
-    It is asked for only where a call failed with what is no status. Serialising once more tells.
+    It is asked for only where a call failed with what is no status. Serialising once more tells. What a serializer
+    raises by itself, no TypeError or ValueError, stays what it is.
     """
     if not isinstance(error, (TypeError, ValueError)) or isinstance(error, UsageError):
         return error
-    serializer: Callable[[Any], Any] | None = method.request_serializer
-    if serializer is None:
-        serializer = getattr(inner, "_request_serializer", None)
+    serializer = method.request_serializer
+    if serializer is None and isinstance(request, Message):
+        return error  # on a stock channel the serializer is grpc's affair
     try:
-        if isinstance(serializer(request) if serializer is not None else request, bytes):
-            return error
-    except type(error):
-        pass
-    except Exception:  # noqa: BLE001 - another one than the call failed with
+        data = request if serializer is None else serializer(request)
+    except Exception:  # noqa: BLE001 - not one that we have wrapped: it has failed otherwise than now
         return error
+    if isinstance(data, bytes):
+        return error
+    if isinstance(data, _Unsendable):
+        error = data.error
+        if not isinstance(error, (TypeError, ValueError)):
+            return error
     kind = UsageTypeError if isinstance(error, TypeError) else UsageValueError
     described = find_method(method.path)
     wanted = f"; the method takes {described.input_type.full_name}" if described is not None else ""

@@ -222,7 +222,7 @@ class DnsEndpoints(Endpoints):
                 self._told = self._failure
                 kept = tuple(endpoint.address for endpoint in self.all)
                 reason = f"looking up {name.host!r} failed: {self._failure}"
-                self._listeners.tell(LookupFailed(target=self.target, reason=reason, kept=kept))
+                self.listeners.tell(LookupFailed(target=self.target, reason=reason, kept=kept))
             return False
         self._told = None
         changed = self.update(dict.fromkeys(found, 1.0))

@@ -81,6 +81,19 @@ class Checks:
 
     async def first(self, timeout: float) -> EndpointCheck:
         """The first endpoint that serves. Raises NoEndpoint when there is none after `timeout` seconds."""
+        found = await self._serving(timeout, all_of_them=False)
+        return found[0]
+
+    async def every(self, timeout: float) -> HealthReport:
+        """Every endpoint, when each has been found to serve. Raises NoEndpoint when one has not in `timeout` seconds.
+
+        Those that come meanwhile are waited for too, and those that go are not.
+        """
+        found = await self._serving(timeout, all_of_them=True)
+        return HealthReport(target=self._endpoints.target, endpoints=tuple(found), timestamp=self._clock.wall())
+
+    async def _serving(self, timeout: float, *, all_of_them: bool) -> list[EndpointCheck]:
+        """Those that serve, once there is one, or once that is `all_of_them`."""
         clock, until = self._clock, self._clock.now() + timeout
         why: dict[str, str] = {}
         asking: dict[Endpoint, asyncio.Task[EndpointCheck]] = {}
@@ -90,6 +103,7 @@ class Checks:
                 # Failures are expected here, and they come faster than those of heartbeats: they do not count.
                 found = await self.one(endpoint, max(0.0, until - clock.now()), fails=False)
                 if found.serving:
+                    why[endpoint.address] = "healthy"
                     return found
                 why[endpoint.address] = found.message
                 await clock.sleep(POLL_INTERVAL)
@@ -104,21 +118,24 @@ class Checks:
                         asking[endpoint] = asyncio.ensure_future(serving(endpoint))
                 left = until - clock.now()
                 if left <= 0:
-                    raise NoEndpoint(self._nobody(known, why, timeout))
-                await _first_of({*asking.values()}, clock.sleep(min(POLL_INTERVAL, left)))
-                for task in asking.values():
-                    if task.done():
-                        return task.result()
+                    raise NoEndpoint(self._nobody(known, why, timeout, all_of_them=all_of_them))
+                await _first_of(
+                    {task for task in asking.values() if not task.done()}, clock.sleep(min(POLL_INTERVAL, left))
+                )
+                served = [asking[endpoint].result() for endpoint in known if asking[endpoint].done()]
+                if served and (len(served) == len(known) or not all_of_them):
+                    return served
         finally:
             for task in asking.values():
                 task.cancel()
             await asyncio.gather(*asking.values(), return_exceptions=True)
 
-    def _nobody(self, known: list[Endpoint], why: dict[str, str], timeout: float) -> str:
+    def _nobody(self, known: list[Endpoint], why: dict[str, str], timeout: float, *, all_of_them: bool) -> str:
         if not known:
             return f"{self._endpoints.missing()}; waited {timeout:g} s for one that is healthy"
         each = "; ".join(f"{one.address}: {why.get(one.address, 'no answer yet')}" for one in known)
-        return f"no endpoint of {self._endpoints.target} is healthy after {timeout:g} s: {each}"
+        which = "not every" if all_of_them else "no"
+        return f"{which} endpoint of {self._endpoints.target} is healthy after {timeout:g} s: {each}"
 
     def _note(self, address: str, pulse: Pulse, seen: Checked) -> None:
         note = {Answer.WELL: pulse.answered, Answer.SAID_NO: pulse.said_no, Answer.FAILED: pulse.failed}[seen.answer]

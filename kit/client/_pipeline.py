@@ -31,6 +31,14 @@ def client_pipeline(
     between = clock if endpoints is None else endpoints.closing(clock)
     balance = [] if endpoints is None else [BalanceLayer(endpoints, clock, rng.random, breakers)]
 
+    def hopeless(method: Method, seconds: float) -> bool:
+        """Whether breakers will still refuse every endpoint by then, so that waiting for it is in vain."""
+        rules = method.policy.breaker
+        if rules is None:
+            return False
+        addresses = [""] if endpoints is None else [endpoint.address for endpoint in endpoints.all]
+        return breakers.refuse_all(addresses, rules, seconds)
+
     def chain(method: Method) -> Handler:
         """The whole of it for a method that stands in for another one."""
         return pipeline.handler(method, over_continuation(method) if endpoints is None else on_endpoint(method))
@@ -44,7 +52,7 @@ def client_pipeline(
             layers.FallbackLayer(clock, chain),
             ReplayLayer(),
             layers.ConcurrencyLayer(layers.Limits(clock)),
-            layers.RetryLayer(between, rng.random, allowances),
+            layers.RetryLayer(between, rng.random, allowances, hopeless),
             layers.HedgeLayer(between, allowances),
             *balance,
             layers.BreakerLayer(breakers),

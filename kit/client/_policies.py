@@ -27,6 +27,7 @@ from kit.clock import Clock
 from kit.errors import PolicyError
 from kit.pipeline import Handler, Method, Pipeline
 from kit.policy import MethodPolicy, Overrides, PolicySource, Resolved, overrides_from, policy_for
+from kit.policy.early import check_early
 from kit.policy.leaves import Leaves
 from kit.policy.resolve import check_source
 from kit.policy.watched import WatchedFile, named
@@ -76,6 +77,8 @@ class Policies:
             self._environment = WatchedFile(path)
         self.files: Sequence[WatchedFile] = [file for file in (self._given, self._environment) if file is not None]
         self._overrides = self._with(None, {})
+        if self._given is None:
+            check_early(self._overrides)
         for file in self.files:
             for method in named(file.tables):
                 policy_for(method, self._overrides)

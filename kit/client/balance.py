@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from kit.client.endpoints import NOT_CONNECTED, Endpoint, Endpoints
+from kit.client.events import EndpointEjected, EndpointReturned
 from kit.clock import Clock
 from kit.errors import CallRefused, NoEndpoint
 from kit.layers import Breakers
@@ -29,8 +30,6 @@ __all__ = ["BalanceLayer"]
 
 #: Seconds that a connection may take, where the attempt itself is not bounded sooner.
 CONNECT_TIMEOUT = 5.0
-
-log = logging.getLogger("kit.client")
 
 
 class _Choice:
@@ -138,7 +137,11 @@ class _Chooser:
     def _tell(self) -> None:
         if self._outliers is not None and self._outliers.changes:
             for change in self._outliers.take_changes():
-                log.warning("endpoint %s: %s, %s", change.key, change.new.name, change.reason)
+                told = {"target": self._endpoints.target, "address": str(change.key), "why": change.reason}
+                if change.new is State.OUT:
+                    self._endpoints.listeners.tell(EndpointEjected(**told), level=logging.WARNING)
+                elif change.new is State.IN:
+                    self._endpoints.listeners.tell(EndpointReturned(**told))
 
 
 class BalanceLayer:

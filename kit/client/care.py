@@ -91,9 +91,11 @@ class Care:
         self._home.check()
         return await self._checks.all()
 
-    async def wait_for_healthy(self, timeout: float) -> EndpointCheck:
-        """The first endpoint that serves. Raises NoEndpoint when there is none after `timeout` seconds."""
+    async def wait_for_healthy(self, timeout: float, *, all_endpoints: bool) -> EndpointCheck | HealthReport:
+        """The first endpoint that serves, or all when all of them do. Raises NoEndpoint after `timeout` seconds."""
         self._home.check()
+        if all_endpoints:
+            return await self._checks.every(timeout)
         return await self._checks.first(timeout)
 
     def force_reconnect(self, address: str | None) -> None:

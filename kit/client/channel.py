@@ -6,7 +6,7 @@ import random
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 import aiobreaker
 import grpc
@@ -15,6 +15,7 @@ import grpc.aio
 from kit import layers
 from kit.client import guards
 from kit.client._arguments import check_channel, metadata_limit, method_path
+from kit.client._asked import serializing
 from kit.client._dns import Resolver, resolve
 from kit.client._opening import open_endpoints
 from kit.client._pipeline import client_pipeline
@@ -30,6 +31,7 @@ from kit.client.transport import on_endpoint
 from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
 from kit.durations import check_seconds
+from kit.errors import UsageTypeError
 from kit.pipeline import Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
 from kit.resilience.pulse import HealthCheck
@@ -60,13 +62,16 @@ class Channel(grpc.aio.Channel):
         on_event: Listener | None = None,
         warm_up: bool = False,
         health: HealthCheck | None = None,
+        breaker_storage: layers.StorageFactory | None = None,
         clock: Clock = SYSTEM,
         rng: random.Random | None = None,
         open_channel: Callable[[str], grpc.aio.Channel] | None = None,
         resolver: Resolver = resolve,
     ) -> None:
         guards.refuse_channel(target)
-        check_channel(credentials, options, compression, registry, breaker_listeners, on_event, warm_up, health)
+        check_channel(
+            credentials, options, compression, registry, breaker_listeners, on_event, warm_up, health, breaker_storage
+        )
         self._listeners = Listeners([] if on_event is None else [on_event])
         self._policies = Policies(policy, clock, self._listeners)
         self._home = guards.Home(target)
@@ -90,7 +95,7 @@ class Channel(grpc.aio.Channel):
             open_channel=open_channel,
             resolver=resolver,
         )
-        self._breakers = layers.Breakers(clock, breaker_listeners)
+        self._breakers = layers.Breakers(clock, breaker_listeners, breaker_storage)
         self._allowances = layers.Allowances(clock)
         self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers, self._allowances)
         self._policies.concern(self._endpoints.target, self._pipeline)
@@ -132,7 +137,7 @@ class Channel(grpc.aio.Channel):
                 shape=shape,
                 policy=policy,
                 target=self._endpoints.target,
-                request_serializer=serialize,
+                request_serializer=serializing(serialize),
                 response_deserializer=deserialize,
                 registered=registered,
                 metadata_limit=self._metadata_limit,
@@ -232,14 +237,27 @@ class Channel(grpc.aio.Channel):
         """
         return await self._care.check_now()
 
-    async def wait_for_healthy(self, timeout: float = 5.0) -> EndpointCheck:
-        """Returns the first endpoint that is found healthy; a slow one will do.
+    @overload
+    async def wait_for_healthy(
+        self, timeout: float = 5.0, *, all_endpoints: Literal[False] = False
+    ) -> EndpointCheck: ...
+
+    @overload
+    async def wait_for_healthy(self, timeout: float = 5.0, *, all_endpoints: Literal[True]) -> HealthReport: ...
+
+    async def wait_for_healthy(
+        self, timeout: float = 5.0, *, all_endpoints: bool = False
+    ) -> EndpointCheck | HealthReport:
+        """Returns the first endpoint that is found healthy; a slow one will do. With `all_endpoints` it waits until
+        every endpoint that there is has been found healthy, and returns all of them.
 
         Raises kit.errors.NoEndpoint, which names each endpoint and why it is not healthy, after `timeout` seconds, and
         UsageTypeError or UsageValueError for what is no number of seconds.
         """
         check_seconds("timeout", timeout)
-        return await self._care.wait_for_healthy(timeout)
+        if not isinstance(all_endpoints, bool):
+            raise UsageTypeError(f"all_endpoints={all_endpoints!r} is neither True nor False")
+        return await self._care.wait_for_healthy(timeout, all_endpoints=all_endpoints)
 
     def force_reconnect(self, address: str | None = None) -> None:
         """Gives every endpoint, or the one of that address, a new connection; calls in flight end over the old one.
@@ -280,6 +298,7 @@ def channel(
     on_event: Listener | None = None,
     warm_up: bool = True,
     health: HealthCheck | None = None,
+    breaker_storage: layers.StorageFactory | None = None,
 ) -> Channel:
     """Opens a channel to "host:port", "h:1,h:2", a list, "dns:///host:port", or "local:///name" in the local registry.
 
@@ -289,6 +308,10 @@ def channel(
     files are followed when they change. `options` and `compression` are grpc.aio's, `breaker_listeners` aiobreaker's;
     `on_event` is told what happens to the channel (`kit.client.events`). Nothing is connected or looked up yet when it
     returns.
+
+    `breaker_storage` makes the aiobreaker storage of a breaker, from the endpoint's address, on a thread of its own.
+    Breakers are written to their storages and never read from them. Methods with different breakers have several at one
+    endpoint, and each is to be given a storage of its own.
 
     With `warm_up` all endpoints are connected in the background, 100 ms later, and connections that are lost are made
     again; without it only calls connect, as on a bare channel. With `health` every endpoint is checked by
@@ -309,4 +332,5 @@ def channel(
         on_event=on_event,
         warm_up=warm_up,
         health=health,
+        breaker_storage=breaker_storage,
     )

@@ -170,7 +170,7 @@ def direct(
     if method.shape is not Shape.UNARY_UNARY or not ACCOUNTED.issuperset(pipeline.describe(method)):
         return None
     rules = method.policy.breaker
-    breaker_of = None if rules is None else breakers.group(rules)
+    breaker_of = None if rules is None else breakers.group(rules, method.service)
     return Direct(method, handler, clock, breaker_of, allowances.of(method), home)
 
 

@@ -64,24 +64,24 @@ def static_addresses(target: str | Sequence[str]) -> list[str]:
 
     Raises ConfigurationError for what is no address.
     """
-    if isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str) and isinstance(target[1], int):
-        raise ConfigurationError(f'a channel cannot be opened to {target!r}; write "{target[0]}:{target[1]}"')
+    parts: list[Any]
     if isinstance(target, str):
-        parts: Sequence[str] = target.split(",")
+        parts = target.split(",")
     elif isinstance(target, (bytes, Mapping)) or not isinstance(target, Iterable):
         raise ConfigurationError(
             f'a channel cannot be opened to {target!r}; write an address, "host:port", or a list of them'
         )
     else:
         parts = list(target)
-    addresses: list[str] = []
     for part in parts:
         if not isinstance(part, str):
-            raise ConfigurationError(f'{part!r} in {parts!r} is not an address; write each as "host:port"')
-        addresses.append(part.strip())
-        _check_address(addresses[-1])
+            what = f'"{parts[0]}:{parts[1]}"' if [type(each) for each in parts] == [str, int] else 'each as "host:port"'
+            raise ConfigurationError(f"{part!r} in {parts!r} is not an address; write {what}")
+    addresses = [part.strip() for part in parts]
     if not addresses:
         raise ConfigurationError("a channel needs at least one address")
+    for address in addresses:
+        _check_address(address)
     return list(dict.fromkeys(addresses))
 
 
@@ -128,7 +128,7 @@ class Endpoints:
     ) -> None:
         self.target = target
         self._dial = dial
-        self._listeners = listeners if listeners is not None else Listeners()
+        self.listeners = listeners if listeners is not None else Listeners()
         self._closed = False
         #: Addresses that are picked only where there is no other: health checks have found them unhealthy.
         self.passed_over: frozenset[str] = frozenset()
@@ -279,7 +279,7 @@ class Endpoints:
             for tell in self.on_gone:
                 tell(endpoint.address)
         if new or gone:
-            self._listeners.tell(
+            self.listeners.tell(
                 EndpointsChanged(
                     target=self.target,
                     added=tuple(endpoint.address for endpoint in new),

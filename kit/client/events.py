@@ -16,7 +16,9 @@ from kit.callbacks import run_callback
 __all__ = [
     "CertificatesReloaded",
     "ChannelEvent",
+    "EndpointEjected",
     "EndpointHealthy",
+    "EndpointReturned",
     "EndpointUnhealthy",
     "EndpointsChanged",
     "Listener",
@@ -37,6 +39,13 @@ class ChannelEvent:
 
     #: What the channel was opened to; "" on a stock channel.
     target: str
+
+    @property
+    def whose(self) -> str:
+        """The target with a colon, for a sentence; of a list only the first, and how many more."""
+        first, *more = self.target.split(",")
+        named = f"{first} and {len(more)} more" if more else first
+        return f"{named}: " if named else ""
 
 
 Listener: TypeAlias = Callable[[ChannelEvent], object]
@@ -81,7 +90,7 @@ class EndpointsChanged(ChannelEvent):
             for addresses, verb in ((self.added, "added"), (self.removed, "removed"))
             if addresses
         ]
-        return f"{self.target}: {'; '.join(words)}"
+        return f"{self.whose}{'; '.join(words)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +103,7 @@ class LookupFailed(ChannelEvent):
 
     def __str__(self) -> str:
         kept = f"; calls still go to {', '.join(self.kept)}" if self.kept else ""
-        return f"{self.target}: {self.reason}{kept}"
+        return f"{self.whose}{self.reason}{kept}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,8 +116,8 @@ class CertificatesReloaded(ChannelEvent):
 
     def __str__(self) -> str:
         if self.accepted:
-            return f"{self.target}: new certificates are in use"
-        return f"{self.target}: new certificates are refused, the former ones stay: {self.reason}"
+            return f"{self.whose}new certificates are in use"
+        return f"{self.whose}new certificates are refused, the former ones stay: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +133,7 @@ class WarmedUp(ChannelEvent):
     def __str__(self) -> str:
         words = [f"{len(self.connected)} connected in {self.seconds * 1000:.0f} ms"]
         words += [f"{address} failed: {why}" for address, why in self.failed]
-        return f"{self.target}: warmed up, {'; '.join(words)}"
+        return f"{self.whose}warmed up, {'; '.join(words)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +148,7 @@ class ReconnectFailed(ChannelEvent):
     why: str
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.address} cannot be reached, given up after {self.tries} tries: {self.why}"
+        return f"{self.whose}{self.address} cannot be reached, given up after {self.tries} tries: {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +160,7 @@ class Reconnected(ChannelEvent):
     after: float
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.address} is connected again, {self.after:.1f} s after it was given up"
+        return f"{self.whose}{self.address} is connected again, {self.after:.1f} s after it was given up"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +174,7 @@ class EndpointUnhealthy(ChannelEvent):
 
     def __str__(self) -> str:
         checks = "1 check" if self.failures == 1 else f"{self.failures} checks"
-        return f"{self.target}: {self.address} is unhealthy after {checks}: {self.why}"
+        return f"{self.whose}{self.address} is unhealthy after {checks}: {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +186,7 @@ class EndpointHealthy(ChannelEvent):
     after: float
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.address} is healthy again after {self.after:.1f} s"
+        return f"{self.whose}{self.address} is healthy again after {self.after:.1f} s"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +202,29 @@ class PolicyReloaded(ChannelEvent):
     methods: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        whose = f"{self.target}: " if self.target else ""
         if not self.accepted:
-            return f"{whose}policy {self.source} is refused, the former one stays in force: {self.reason}"
-        return f"{whose}policy {self.source} is in force; changed are {', '.join(self.methods) or 'no methods in use'}"
+            return f"{self.whose}policy {self.source} is refused, the former one stays in force: {self.reason}"
+        changed = ", ".join(self.methods) or "no methods in use"
+        return f"{self.whose}policy {self.source} is in force; changed are {changed}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointEjected(ChannelEvent):
+    """Calls to an endpoint fail where others do not: for a while no call goes to it."""
+
+    address: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.whose}{self.address} is ejected: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointReturned(ChannelEvent):
+    """An endpoint that was ejected gets calls again."""
+
+    address: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.whose}{self.address} gets calls again: {self.why}"

@@ -26,7 +26,7 @@ from kit.client.streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCal
 from kit.client.transport import over_continuation
 from kit.clock import SYSTEM, Clock
 from kit.errors import MetadataTooLarge
-from kit.layers import Allowances, Breakers
+from kit.layers import Allowances, Breakers, StorageFactory
 from kit.pipeline import Call, Handler, Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
 
@@ -150,6 +150,7 @@ def client_interceptors(
     *,
     policy: PolicySource = None,
     breaker_listeners: Sequence[Any] = (),
+    breaker_storage: StorageFactory | None = None,
     on_event: Listener | None = None,
     max_metadata_size: int = METADATA_LIMIT,
     clock: Clock = SYSTEM,
@@ -158,16 +159,17 @@ def client_interceptors(
     """Interceptors for `grpc.aio.insecure_channel(..., interceptors=...)`; put them first.
 
     `policy` is as for `kit.channel`. A stock channel is one endpoint, so nothing is picked; grpc hides our call objects
-    inside its own, so reports are had by `kit.reports()` or from the error. `on_event` is told when a file of policy
-    has changed (`kit.client.events`). Calls with more than `max_metadata_size` bytes of metadata are refused: raise it
-    where the server takes more than gRPC's servers do by default. Raises PolicyError, UsageTypeError and
-    UsageValueError.
+    inside its own, so reports are had by `kit.reports()` or from the error. `breaker_storage` is called with "".
+    `on_event` is told when a file of policy has changed (`kit.client.events`). Calls with more than `max_metadata_size`
+    bytes of metadata are refused: raise it where the server takes more than gRPC's servers do by default.
+
+    Raises PolicyError, and UsageTypeError or UsageValueError for any other argument.
     """
-    check_interceptors(breaker_listeners, on_event, max_metadata_size)
+    check_interceptors(breaker_listeners, on_event, max_metadata_size, breaker_storage)
     policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event]))
     # What spreads clients over time is no secret.
     rng = rng or random.Random()  # noqa: S311
-    breakers, allowances = Breakers(clock, breaker_listeners), Allowances(clock)
+    breakers, allowances = Breakers(clock, breaker_listeners, breaker_storage), Allowances(clock)
     pipeline = client_pipeline(clock, rng, None, breakers, allowances)
     policies.concern("", pipeline)
     return [

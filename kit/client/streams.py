@@ -134,7 +134,8 @@ class _ManyAnswers(CommonCall):
         except grpc.aio.AioRpcError as error:
             raise self._with_report(error) from None
         except (TypeError, ValueError) as error:
-            raise unserialisable(self._call.method, self._call.request, self._call.inner, error) from error.__cause__
+            found = unserialisable(self._call.method, self._call.request, error)
+            raise found from found.__cause__
 
     def __aiter__(self) -> AsyncIterator[Any]:
         self._use("iterate")
@@ -198,7 +199,12 @@ class _ManyRequests(CommonCall):
     async def write(self, request: Any) -> None:
         replay = self._call.replay
         if replay is None:
-            await (await self._writable()).write(request)
+            inner = await self._writable()
+            try:
+                await inner.write(request)
+            except TypeError as bad:
+                found = unserialisable(self._call.method, request, bad)
+                raise found from found.__cause__
             return
         self._check_style(replay)
         if replay.over or self._cancelled:

@@ -145,7 +145,8 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
         except grpc.aio.AioRpcError as error:
             return Outcome(error=error)
         except Exception as error:  # noqa: BLE001 - raised again, in words that name the request
-            raise unserialisable(method, call.request, inner, error) from error.__cause__
+            found = unserialisable(method, call.request, error)
+            raise found from found.__cause__
 
     async def opened(call: Call) -> Outcome:
         if is_async:
@@ -168,7 +169,8 @@ def _settled(method: Method, start: Callable[[Call], Any], *, is_async: bool) ->
             inner.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - raised again, in words that name the request
-            raise unserialisable(method, call.request, inner, error) from error.__cause__
+            found = unserialisable(method, call.request, error)
+            raise found from found.__cause__
 
     if not method.shape.streams_responses:
         return one_message

@@ -23,7 +23,7 @@ from typing import Self
 
 from kit.discovery._entry import Instance, probe, remove_dead, write_locked
 from kit.discovery.paths import data_dir
-from kit.errors import ConfigurationError
+from kit.errors import ConfigurationError, UsageTypeError, UsageValueError
 
 #: Seconds between two looks of `watch`. A look costs one stat and one lock try per instance.
 WATCH_INTERVAL = 0.25
@@ -88,10 +88,14 @@ class _Listing:
 
 
 class Registry:
-    """Instances of services on this machine. Safe to use from several processes; one object belongs to one thread."""
+    """Instances of services on this machine. Safe to use from several processes; one object belongs to one thread.
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._root = data_dir() / "run" / "registry" if root is None else root
+    `root` is a folder; None is that of the kit below `kit.data_dir()`. It is made when something is registered. Raises
+    UsageTypeError for what is no path, and UsageValueError for an empty one.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self._root = data_dir() / "run" / "registry" if root is None else _folder_at(root)
         self._listings: dict[str, _Listing] = {}
 
     def register(
@@ -169,6 +173,14 @@ class Registry:
                 return alive
         except FileNotFoundError:
             return False
+
+
+def _folder_at(root: object) -> Path:
+    if not isinstance(root, (str, os.PathLike)):
+        raise UsageTypeError(f"the folder of a registry is {root!r}; give a path, or None for the usual")
+    if not os.fspath(root):
+        raise UsageValueError("the folder of a registry is an empty text; give a path, or None for the usual")
+    return Path(root)
 
 
 def _checked(weight: float) -> float:

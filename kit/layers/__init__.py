@@ -7,6 +7,7 @@
 decided by figures is in `kit.resilience`.
 """
 
+from kit.layers._storage_later import StorageFactory
 from kit.layers.allowance import Allowances
 from kit.layers.attempt import AttemptLayer, TraceAttemptLayer
 from kit.layers.breaker import BreakerLayer, Breakers
@@ -33,6 +34,7 @@ __all__ = [
     "Places",
     "ReportLayer",
     "RetryLayer",
+    "StorageFactory",
     "TraceAttemptLayer",
     "TraceCallLayer",
 ]

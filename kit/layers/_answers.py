@@ -48,6 +48,8 @@ def request_key(call: Call) -> Hashable | None:
             message = request
         elif method.request_serializer is not None:
             message = method.request_serializer(request)
+            if not isinstance(message, bytes):
+                return None
         else:
             return None
     except Exception:  # noqa: BLE001 - the transport finds it again, and says what is wrong with the request

@@ -17,6 +17,7 @@ import grpc.aio
 from kit.clock import Clock
 from kit.errors import BreakerOpen
 from kit.layers._aiobreaker_terms import local
+from kit.layers._storage_later import StorageFactory, StorageMadeLater
 from kit.layers.breaker_facade import CircuitBreaker
 from kit.pipeline import Call, Handler, Method, Outcome
 from kit.policy import Resolved
@@ -27,10 +28,15 @@ __all__ = ["BreakerLayer", "Breakers"]
 
 
 class Breakers:
-    """The breakers of one target. `listeners` are aiobreaker's, and are told of every breaker here."""
+    """The breakers of one target. `listeners` are aiobreaker's, and are told of every breaker here.
 
-    def __init__(self, clock: Clock, listeners: Sequence[Any] = ()) -> None:
+    `storage` makes the aiobreaker storage of each breaker, from the endpoint's address: one for each set of rules that
+    there is at the endpoint. It is called on the thread that writes storages, so that no call waits for it.
+    """
+
+    def __init__(self, clock: Clock, listeners: Sequence[Any] = (), storage: StorageFactory | None = None) -> None:
         self._clock = clock
+        self._storage = storage
         self._listeners = tuple(listeners)
         self._known: dict[BreakerRules, dict[str, CircuitBreaker]] = {}
 
@@ -38,15 +44,22 @@ class Breakers:
         """The breaker of an endpoint; "" is the only one of a stock channel."""
         return self.group(rules)(address)
 
-    def group(self, rules: BreakerRules) -> Callable[[str], CircuitBreaker]:
-        """`of` for these rules, for the path of a call: the rules are hashed once."""
+    def group(self, rules: BreakerRules, whose: str = "") -> Callable[[str], CircuitBreaker]:
+        """`of` for these rules, for the path of a call: the rules are hashed once.
+
+        `whose` names the breaker where there is no address, on a stock channel.
+        """
         known = self._known.setdefault(rules, {})
 
         def of(address: str) -> CircuitBreaker:
             found = known.get(address)
             if found is None:
                 found = known[address] = CircuitBreaker(
-                    rules=rules, name=address or None, listeners=self._listeners, clock=self._clock
+                    rules=rules,
+                    name=address or whose or None,
+                    listeners=self._listeners,
+                    state_storage=None if self._storage is None else StorageMadeLater(self._storage, address),
+                    clock=self._clock,
                 )
             return found
 
@@ -78,6 +91,14 @@ class Breakers:
         if isinstance(permit, Permit):
             # By its status: a refusal of ours would say nothing about the endpoint.
             breaker.failed(permit, error)
+
+    def refuse_all(self, addresses: Collection[str], rules: BreakerRules, seconds: float) -> bool:
+        """Whether not one of the endpoints will take a call within that time; changes nothing."""
+        known = self._known.get(rules, {})
+        found = [known.get(address) for address in addresses]
+        return bool(found) and all(
+            breaker is not None and (breaker.snapshot().time_to_half_open or 0.0) > seconds for breaker in found
+        )
 
     def refusal(self, addresses: Iterable[str], rules: BreakerRules) -> BreakerOpen:
         """The error that names the endpoints and says when the first of them is tried again."""
@@ -118,7 +139,7 @@ class BreakerLayer:
         if declared is None:
             return inner
         rules, breakers, streams = declared, self._breakers, method.shape.streams_responses
-        breaker_of = breakers.group(rules)
+        breaker_of = breakers.group(rules, method.service)
 
         async def handle(call: Call) -> Outcome:
             address = call.endpoint.address if call.endpoint is not None else ""

@@ -33,6 +33,7 @@ from aiobreaker.storage.memory import CircuitMemoryStorage
 from kit.clock import SYSTEM, Clock
 from kit.errors import CallRefused, UsageError
 from kit.layers._aiobreaker_terms import CircuitOpenError, delta, is_excluded, local, state_objects, utc
+from kit.layers._storage_later import StorageMadeLater
 from kit.layers._storage_mirror import Shown, StorageMirror
 from kit.layers._watched import watch
 from kit.resilience.breaker import Breaker, Cause, Permit, Refusal, Snapshot, State
@@ -82,6 +83,9 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
         self._opened_at: datetime | None = None
         if type(storage) is CircuitMemoryStorage and storage.state is not CircuitBreakerState.CLOSED:
             self.state = storage.state
+        elif type(storage) is StorageMadeLater:
+            # It is made for this breaker: what it holds from an earlier life is gone.
+            self._show(always=True)
         # From here on: that it starts in a state is no change of state.
         self.add_listeners(*(listeners or ()))
 

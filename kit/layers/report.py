@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -24,7 +23,9 @@ __all__ = ["ReportLayer", "as_call_error", "report_of"]
 _OK = grpc.StatusCode.OK
 
 log = logging.getLogger("kit.client")
-_REFUSED = StopReason.BREAKER_OPEN
+_LATE = grpc.StatusCode.DEADLINE_EXCEEDED
+#: A call that ended this close (seconds) to its deadline was ended by it.
+_SLACK = 0.005
 
 
 def report_of(call: Call, now: float) -> CallReport:
@@ -55,7 +56,10 @@ def report_of(call: Call, now: float) -> CallReport:
         degraded=call.degraded,
         failure=call.failure,
         breakers={
-            tried.endpoint: tried.breaker.current_state.name for tried in call.attempts if tried.breaker is not None
+            **{
+                tried.endpoint: tried.breaker.current_state.name for tried in call.attempts if tried.breaker is not None
+            },
+            **call.refused_by,
         },
         retries_left=None if allowance is None else allowance.retries_left,
         throttle_tokens=None if allowance is None else allowance.tokens,
@@ -65,8 +69,6 @@ def report_of(call: Call, now: float) -> CallReport:
 def as_call_error(error: grpc.aio.AioRpcError, report: CallReport) -> grpc.aio.AioRpcError:
     """The same failure as an error of the kit, with the report."""
     if isinstance(error, (CallFailed, CallRefused)):
-        if isinstance(error, BreakerOpen):
-            report = replace(report, breakers={**report.breakers, **error.states})
         error.report = report
         return error
     failed = CallFailed(
@@ -115,8 +117,12 @@ class ReportLayer:
                 raise
             error = outcome.error
             if error is not None:
-                refused = isinstance(error, BreakerOpen)
-                settle(call, error.code(), error.details() or "", _REFUSED if refused else StopReason.OFF)
+                stop = StopReason.OFF
+                if isinstance(error, BreakerOpen):
+                    call.refused_by, stop = error.states, StopReason.BREAKER_OPEN
+                elif error.code() is _LATE and now() >= call.expires_at - _SLACK:
+                    stop = StopReason.DEADLINE
+                settle(call, error.code(), error.details() or "", stop)
                 report = report_of(call, call.ended)
                 outcome.error = as_call_error(error, report)
                 if log.isEnabledFor(logging.INFO):

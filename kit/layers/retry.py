@@ -26,14 +26,24 @@ log = logging.getLogger("kit.client")
 
 
 class RetryLayer:
-    """Tries again. `random` gives numbers from [0, 1)."""
+    """Tries again. `random` gives numbers from [0, 1).
+
+    `hopeless` says whether an attempt of the method would be refused though it waited so many seconds.
+    """
 
     name = "retry"
 
-    def __init__(self, clock: Clock, random: Callable[[], float], allowances: Allowances | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        random: Callable[[], float],
+        allowances: Allowances | None = None,
+        hopeless: Callable[[Method, float], bool] | None = None,
+    ) -> None:
         self._clock = clock
         self._allowances = allowances if allowances is not None else Allowances(clock)
         self._random = random
+        self._hopeless = hopeless
 
     def keep(self, policies: Sequence[Resolved]) -> None:
         """Forgets throttles and budgets that no method has any more."""
@@ -45,7 +55,7 @@ class RetryLayer:
         rules = method.policy.retry
         if rules.replay_safe and not method.may_replay:
             rules = replace(rules, replay_safe=False)
-        clock, random = self._clock, self._random
+        clock, random, hopeless = self._clock, self._random, self._hopeless
         allowance = self._allowances.of(method)
 
         async def handle(call: Call) -> Outcome:
@@ -81,7 +91,9 @@ class RetryLayer:
                     timed_out=timed_out,
                     pushback=pushback,
                 )
-                stop = decision.stop
+                stop, delay = decision.stop, decision.delay
+                if delay is not None and hopeless is not None and hopeless(method, delay):
+                    stop = StopReason.BREAKER_OPEN
                 if allowance is not None:
                     call.allowance = allowance
                     allowance.ended(
@@ -93,7 +105,7 @@ class RetryLayer:
                     )
                     if stop is None and not outcome.unsent:
                         stop = allowance.refusal()
-                if decision.delay is None or stop is not None:
+                if delay is None or stop is not None:
                     call.stop = stop
                     return outcome
                 log.debug(
@@ -102,10 +114,10 @@ class RetryLayer:
                     retry.attempts,
                     rules.max_attempts,
                     error.code().name,
-                    decision.delay * 1000,
+                    delay * 1000,
                 )
-                await clock.sleep(decision.delay)
-                call.delay = decision.delay
+                await clock.sleep(delay)
+                call.delay = delay
                 outcome = await inner(call)
                 if outcome.error is None:
                     if allowance is not None:

@@ -2,8 +2,8 @@
 
 `model` has the dataclasses, `leaves` takes them apart field by field, `from_proto` reads descriptors, `overlay` reads
 TOML, `watched` follows it, `presets` has the defaults, `unenforced` what is refused, `resolve` puts all of it together,
-and `budget` asks whether policies fit together. The machines that work by a policy are in `kit.resilience`, the layers
-that enforce it in `kit.layers`.
+`early` asks it before a method is used, and `budget` asks whether policies fit together. The machines that work by a
+policy are in `kit.resilience`, the layers that enforce it in `kit.layers`.
 """
 
 from kit.policy.model import DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy

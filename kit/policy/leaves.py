@@ -16,7 +16,7 @@ from kit.errors import PolicyError
 from kit.policy.model import DownstreamCall, MethodPolicy, RatePolicy
 from kit.policy.unenforced import reason
 from kit.resilience.balance import BalancePolicy
-from kit.resilience.breaker_rules import BreakerPolicy
+from kit.resilience.breaker_rules import BreakerPolicy, check_figures
 from kit.resilience.budget import RetryBudget
 from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
@@ -109,7 +109,9 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
             raise PolicyError(method, name, f"must be 0 or more, not {value}")
     for group, kind in GROUPS.items():
         with refused(method, group):
-            kind(**_below(group, leaves))
+            found = kind(**_below(group, leaves))
+            if isinstance(found, BreakerPolicy):
+                check_figures(found)
     initial, cap = leaves.get("retry.initial_backoff"), leaves.get("retry.max_backoff")
     if initial is not None and cap is not None and initial > cap:
         raise PolicyError(method, "retry.initial_backoff", f"{initial} s is more than max_backoff, {cap} s")

@@ -2,7 +2,8 @@
 
 Later ones win, leaf by leaf: the kit's defaults, which a preset replaces; the .proto's service, then its method; the
 TOML file that KIT_POLICY names; KIT_PRESET; the code's own argument. Inside one source the nearest key wins: "*", then
-"/package.Service/*", then "/package.Service/Method".
+"/package.Service/*", then "/package.Service/Method". A call is hedged or retried, not both: of two that are declared
+the nearer one turns the other off, and two in one place contradict each other.
 
 A method may be executed twice only where it is declared NO_SIDE_EFFECTS or IDEMPOTENT, or where an idempotency key lets
 the server deduplicate. Retries that any other method is given by name are refused; retries that it merely inherits,
@@ -224,11 +225,13 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
     leaves: Leaves = {}
     origins: dict[str, str] = {}
     by_name: dict[str, bool] = {}
-    for origin, found, names_method in sources:
+    #: Which source a leaf is from; what is from none of them is from a preset or the defaults, and further than any.
+    near: dict[str, int] = {}
+    for place, (origin, found, names_method) in enumerate(sources):
         check(method, found)
         for name, value in found.items():
             leaves[name], origins[name] = value, origin
-            by_name[name] = names_method
+            by_name[name], near[name] = names_method, place
     preset = leaves.get("preset")
     usual = [] if preset is None else [(f"preset {preset.name}", PRESETS[preset])]
     for origin, defaults in (*usual, ("kit default", DEFAULTS)):
@@ -246,11 +249,13 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
     if by_name.get(_REPLAY) and leaves[_REPLAY] > 0:
         _check_replay(method, safe=safe)
     policy = merge(leaves)
+    hedging = _hedging(method, policy, by_name=by_name.get(_HEDGES, False)) if safe else None
+    if hedging is not None and leaves[_ATTEMPTS] > 1:
+        _let_nearer_hold(method, leaves, origins, near)
+        policy = merge(leaves)
+        hedging = _hedging(method, policy, by_name=False)
     assert policy.retry is not None
     retry = RetryRules.of(policy.retry, replay_safe=safe)
-    hedging = _hedging(method, policy, by_name=by_name.get(_HEDGES, False)) if safe else None
-    if hedging is not None and retry.max_attempts > 1:
-        raise PolicyError(method, _HEDGES, f"never together with retries; set {_ATTEMPTS} to 1, or this")
     attempts = max(retry.max_attempts, hedging.max_attempts if hedging is not None else 1)
     resolved = Resolved(
         method=method,
@@ -272,6 +277,16 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
     )
     _check_ttl(resolved, by_name=by_name.get(_TTL, False))
     return resolved
+
+
+def _let_nearer_hold(method: str, leaves: Leaves, origins: dict[str, str], near: Mapping[str, int]) -> None:
+    """A call is hedged or retried: what is declared nearer turns the other off. Both in one place contradict."""
+    hedged, retried = near.get(_HEDGES, -1), near.get(_ATTEMPTS, -1)
+    if hedged == retried:
+        raise PolicyError(method, _HEDGES, f"never together with retries; set {_ATTEMPTS} to 1, or this")
+    winner, loser = (_HEDGES, _ATTEMPTS) if hedged > retried else (_ATTEMPTS, _HEDGES)
+    why = f"{origins[winner]}: {winner.partition('.')[0]} is declared nearer"
+    leaves[loser], origins[loser] = 1, why
 
 
 def _key_rules(policy: MethodPolicy, *, sent_again: bool, safe_by_itself: bool) -> IdempotencyKeyRules | None:

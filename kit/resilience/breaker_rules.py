@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-__all__ = ["VERDICTS", "BreakerKind", "BreakerPolicy", "BreakerRules", "Verdict", "classify"]
+__all__ = ["VERDICTS", "BreakerKind", "BreakerPolicy", "BreakerRules", "Verdict", "check_figures", "classify"]
 
 #: More outcomes say nothing that fewer do not, and each costs a byte.
 _MOST = 100_000
@@ -65,6 +65,26 @@ class BreakerPolicy:
     lease: float | None = None
 
 
+def check_figures(given: BreakerPolicy | BreakerRules) -> None:
+    """Looks at each figure that is set, whatever the kind. Raises ValueError, naming the field."""
+    for name in ("failure_threshold", "window_size", "minimum_calls", "success_threshold", "half_open_permits"):
+        value = getattr(given, name)
+        if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
+            raise ValueError(f"{name} must be a whole number from 1 to {_MOST}, not {value!r}")
+    for name in ("failure_rate", "slow_call_rate"):
+        value = getattr(given, name)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} is a share from 0 to 1, not {value}")
+    for name in ("window", "lease"):
+        value = getattr(given, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be longer than 0 seconds and finite, not {value}")
+    if given.open_for is not None and not 0 <= given.open_for < math.inf:
+        raise ValueError(f"open_for must be a time of 0 or more seconds and finite, not {given.open_for}")
+    if given.slow_call is not None and not given.slow_call > 0:
+        raise ValueError(f"slow_call must be longer than 0 seconds, not {given.slow_call}")
+
+
 _WINDOWS = frozenset({BreakerKind.COUNT_WINDOW, BreakerKind.TIME_WINDOW})
 _LOOKED_AT_BY = {
     "failure_threshold": frozenset({BreakerKind.CONSECUTIVE}),
@@ -104,20 +124,7 @@ class BreakerRules:
     def __post_init__(self) -> None:
         if self.kind is BreakerKind.OFF:
             raise ValueError("kind OFF is no breaker; there are no rules for it")
-        for name in ("failure_threshold", "window_size", "minimum_calls", "success_threshold", "half_open_permits"):
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= _MOST:
-                raise ValueError(f"{name} must be a whole number from 1 to {_MOST}, not {value!r}")
-        for name in ("failure_rate", "slow_call_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
-        for name in ("window", "lease"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be longer than 0 seconds and finite, not {getattr(self, name)}")
-        if not 0 <= self.open_for < math.inf:
-            raise ValueError(f"open_for must be a time of 0 or more seconds and finite, not {self.open_for}")
-        if not self.slow_call > 0:
-            raise ValueError(f"slow_call must be longer than 0 seconds, not {self.slow_call}")
+        check_figures(self)
         if self.kind is BreakerKind.COUNT_WINDOW and self.minimum_calls > self.window_size:
             raise ValueError(
                 f"minimum_calls must be at most window_size, {self.window_size}, or it never opens; "
@@ -135,6 +142,9 @@ class BreakerRules:
         kind = given.setdefault("kind", BreakerKind.CONSECUTIVE)
         for name in given:
             if kind not in _LOOKED_AT_BY.get(name, (kind,)):
+                if policy.kind is None:
+                    kinds = " or ".join(each.name for each in BreakerKind if each in _LOOKED_AT_BY[name])
+                    raise ValueError(f"{name} says nothing without a kind that looks at it: set kind to {kinds}")
                 raise ValueError(f"{name} says nothing to a breaker of kind {kind.name}; remove it or change the kind")
         if "slow_call_rate" in given and "slow_call" not in given:
             raise ValueError("slow_call_rate needs slow_call, which says what is slow")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from kit.resilience.breaker_rules import Verdict, classify
 from kit.resilience.kinds import check_kinds
+from kit.resilience.retry import status_code
 
 __all__ = ["FallbackPolicy", "FallbackRules", "refutes"]
 
@@ -52,11 +53,7 @@ class FallbackPolicy:
 
 
 def _number(code: object) -> int:
-    """grpc.StatusCode's value is a pair of number and text; anything else must be a number."""
-    value = getattr(code, "value", code)
-    number = value[0] if isinstance(value, tuple) else value
-    if not isinstance(number, int) or not 0 < number <= 16:
-        raise ValueError(f"status_codes: {code!r} is not a status code that a call can fail with")
+    number = status_code("status_codes", code)
     if number == _CANCELLED:
         raise ValueError("status_codes: CANCELLED means that nobody waits for an answer")
     return number

@@ -60,7 +60,7 @@ class StopReason(enum.Enum):
     PUSHBACK = "the server asked for no retry"
     THROTTLED = "too many attempts have failed of late: retries are throttled"
     BUDGET_EXHAUSTED = "the retry budget of the target is used up"
-    DEADLINE = "the time left was too short for another attempt"
+    DEADLINE = "no time was left"
     NO_ENDPOINT = "there was no endpoint to send to"
     BREAKER_OPEN = "the circuit breaker of every endpoint refuses"
     LIMITED = "as many calls as allowed were in flight"
@@ -106,7 +106,8 @@ def status_code(field: str, code: object) -> int:
     value = getattr(code, "value", code)
     number = value[0] if isinstance(value, tuple) else value
     if not isinstance(number, int) or not 0 < number <= 16:
-        raise ValueError(f"{field}: {code!r} is not a status code that a call can fail with")
+        hint = "; give members of grpc.StatusCode, as grpc.StatusCode.UNAVAILABLE" if isinstance(code, str) else ""
+        raise ValueError(f"{field}: {code!r} is not a status code that a call can fail with{hint}")
     return number
 
 

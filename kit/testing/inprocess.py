@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
+import grpc
 import grpc.aio
 
-from kit.client import Channel
+from kit.client import Channel, HealthCheck, TlsFiles
+from kit.client.events import Listener
 from kit.clock import SYSTEM, Clock
+from kit.errors import UsageTypeError
+from kit.layers import StorageFactory
 from kit.policy import PolicySource
 from kit.server import Server
 from kit.testing.faults import Faults
 
-__all__ = ["InProcess"]
+__all__ = ["ChannelArguments", "InProcess"]
+
+
+class ChannelArguments(TypedDict, total=False):
+    """What `InProcess` hands on to its channel; see `kit.channel`. `warm_up` is False unless it is given."""
+
+    credentials: grpc.ChannelCredentials | TlsFiles | None
+    options: Sequence[tuple[str, Any]]
+    compression: grpc.Compression | None
+    breaker_listeners: Sequence[Any]
+    breaker_storage: StorageFactory | None
+    on_event: Listener | None
+    warm_up: bool
+    health: HealthCheck | None
 
 
 class InProcess:
@@ -24,7 +41,7 @@ class InProcess:
         stub = XStub(process.channel)
 
     `faults` is where calls can be made to fail; it is there even if none is given. `clock` is what the channel waits
-    and measures by; with `VirtualClock(autojump=True)` backoffs take no time.
+    and measures by; with `VirtualClock(autojump=True)` backoffs take no time. Any other argument is the channel's.
     """
 
     def __init__(
@@ -37,7 +54,13 @@ class InProcess:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         faults: Faults | None = None,
         clock: Clock = SYSTEM,
+        **channel: Unpack[ChannelArguments],
     ) -> None:
+        unknown = channel.keys() - ChannelArguments.__annotations__.keys()
+        if unknown:
+            known = ", ".join(sorted(ChannelArguments.__annotations__))
+            raise UsageTypeError(f"InProcess takes no {', '.join(sorted(unknown))}; for its channel it takes {known}")
+        self._arguments = channel
         self.faults = faults if faults is not None else Faults()
         self.server = Server(
             name, listen="127.0.0.1:0", register=False, grace=0.0, interceptors=(self.faults, *interceptors)
@@ -60,7 +83,11 @@ class InProcess:
 
     async def __aenter__(self) -> Self:
         await self.server.start()
-        self._channel = Channel(self.address, policy=self._policy, clock=self._clock)
+        try:
+            self._channel = Channel(self.address, policy=self._policy, clock=self._clock, **self._arguments)
+        except BaseException:
+            await self.server.stop(0)
+            raise
         return self
 
     async def __aexit__(

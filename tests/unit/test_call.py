@@ -83,8 +83,8 @@ def test_an_error_gives_its_report() -> None:
     )
     error = CallFailed(grpc.StatusCode.ABORTED, "lost", report=made)
     assert kit.report(error) is made
-    course = "/a.B/C, 300 ms in all: attempt 1 at h:1 ABORTED in 250 ms; NOT_RETRYABLE"
-    assert str(made) == f"ABORTED: {course}"
+    course = "/a.B/C, 300 ms in all: attempt 1 at h:1 ABORTED in 250 ms; the status is not worth another attempt"
+    assert str(made) == f"ABORTED (lost): {course}"
     assert str(error) == f"ABORTED: lost ({course})"
 
 
@@ -107,7 +107,7 @@ def test_a_report_tells_where_the_time_of_a_call_went_and_what_limits_it() -> No
     assert made.hedges == 1
     assert str(made) == (
         "DEADLINE_EXCEEDED: /a.B/C, 2.00 s in all: attempt 1 at h:1 UNAVAILABLE in 1.25 s, waited 400 ms, "
-        "attempt 2 at h:2 running in 350 ms, hedge 3 at h:1 running in 250 ms; DEADLINE; breakers: h:1 OPEN; "
+        "attempt 2 at h:2 running in 350 ms, hedge 3 at h:1 running in 250 ms; no time was left; breakers: h:1 OPEN; "
         "retries left: 3; throttle tokens: 7.5"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 
 import kit
 from kit.client import Channel
-from kit.errors import CallFailed, CallRefused, ConfigurationError, UsageError
+from kit.errors import CallFailed, CallRefused, ConfigurationError, InvalidMetadata, UsageError, UsageTypeError
 from kit.policy import BalanceKind
 from tests.conformance.dropin.conftest import bare
-from tests.conformance.dropin.served import Served, Stub
+from tests.conformance.dropin.served import ECHO, Served, Stub
 
 PAGE = Path(__file__).parents[3] / "docs" / "dropin.md"
 
@@ -167,3 +168,40 @@ async def test_a_write_that_the_end_cuts_short_tells_the_servers_status(served: 
             with pytest.raises(grpc.aio.AioRpcError) as answer:
                 await call
             assert answer.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_over_the_limit_is_refused_before_it_is_sent(stub: Stub, served: Served, is_kit: bool) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await stub.Echo(b"x", metadata=(("large", "x" * 20_000),))
+    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert isinstance(failure.value, CallRefused) == is_kit
+    assert served.seen == []
+
+
+async def test_what_cannot_be_sent_is_refused_where_it_is_given(stub: Stub, served: Served, is_kit: bool) -> None:
+    if is_kit:
+        with pytest.raises(InvalidMetadata, match="write 'key'"):
+            stub.Words(b"x", metadata=(("Key", "value"),))
+        with pytest.raises(InvalidMetadata, match="give timeout= instead"):
+            stub.Echo(b"x", metadata=(("grpc-timeout", "1n"),))
+        assert await stub.Echo(b"x", timeout=math.inf) == b"x"
+        return
+    assert await stub.Words(b"x", metadata=(("Key", "value"),)).code() is grpc.StatusCode.INTERNAL
+    assert await stub.Echo(b"x", timeout=math.inf).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert served.seen == []
+    assert await stub.Echo(b"x", metadata=(("grpc-timeout", "1n"),)) == b"x"
+
+
+async def test_a_request_that_cannot_be_serialised_is_not_sent(
+    channel: grpc.aio.Channel, served: Served, is_kit: bool
+) -> None:
+    def serialize(request: object) -> bytes:
+        raise TypeError("not bytes")
+
+    call: Any = channel.unary_unary(ECHO, serialize)(7)
+    if is_kit:
+        with pytest.raises(UsageTypeError, match=r"/dropin.Calls/Echo: the request, int 7, cannot be serialised"):
+            await call
+        assert served.seen == []
+    else:
+        assert await call == b""

@@ -167,16 +167,6 @@ async def test_nobody_there_is_unavailable(open_channel: Open, nowhere: str) -> 
         await call
 
 
-async def test_a_request_that_cannot_be_serialised_is_sent_empty(channel: grpc.aio.Channel) -> None:
-    def refuse(_message: object) -> bytes:
-        raise ValueError("no")
-
-    make: Any = channel.unary_unary(ECHO, request_serializer=refuse)
-    call = make(b"x")
-    assert await call == b""
-    assert await call.code() is grpc.StatusCode.OK
-
-
 async def test_an_answer_that_cannot_be_read_is_none(channel: grpc.aio.Channel) -> None:
     def refuse(_message: bytes) -> object:
         raise ValueError("no")

@@ -123,7 +123,7 @@ async def test_an_endpoint_that_fails_where_others_do_not_is_ejected_and_comes_b
                 except grpc.aio.AioRpcError:
                     failed += 1
         assert (failed, bad.faults.count(UNARY)) == (3, 3)
-        assert any(f"{bad.address}: OUT, 3 failures in a row" in record.getMessage() for record in caplog.records)
+        assert any(f"{bad.address} is ejected: 3 failures in a row" in record.getMessage() for record in caplog.records)
         await clock.advance(6.0)
         for _ in range(9):
             await stub.Unary(text())

@@ -41,9 +41,13 @@ async def stormy() -> AsyncIterator[tuple[Stormy, StormStub]]:
 
 async def rest(service: Stormy, stub: StormStub, tasks: int) -> None:
     """Returns when no handler runs any more and there are no more tasks than there were."""
-    async with asyncio.timeout(10):
-        while service.alive or len(asyncio.all_tasks()) > tasks:
-            await stub.Alive(StringValue())
+    try:
+        async with asyncio.timeout(60):
+            while service.alive or len(asyncio.all_tasks()) > tasks:
+                await stub.Alive(StringValue())
+    except TimeoutError:
+        left = "\n".join(map(str, asyncio.all_tasks()))
+        pytest.fail(f"{service.alive} handlers are alive, and more than {tasks} tasks:\n{left}")
 
 
 @pytest.mark.parametrize("shape", ["unary", "streams"])

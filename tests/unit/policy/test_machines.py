@@ -103,7 +103,8 @@ def test_with_nothing_declared_there_is_none_of_it() -> None:
 def test_a_policy_that_cannot_be_meant_is_refused_naming_the_field(policy: kit.MethodPolicy, field: str) -> None:
     with pytest.raises(PolicyError) as refusal:
         policy_for("/test.Service/Do", policy)
-    assert (refusal.value.method, refusal.value.field) == ("/test.Service/Do", field)
+    assert refusal.value.field == field
+    assert refusal.value.method in ("*", "/test.Service/Do")
 
 
 @pytest.mark.parametrize(
