@@ -38,17 +38,17 @@ async def use(channel: grpc.aio.Channel) -> None:
 
 
 async def main() -> None:
-    async with InProcess(None, add_shop) as server:
-        server.faults.script(GET, [Fault(code=grpc.StatusCode.UNAVAILABLE, details="no disk")] * 3)
-        async with kit.channel(server.address, policy=POLICY, breaker_listeners=[Told()]) as channel:
-            for _ in range(6):
-                await use(channel)
+    async with InProcess(None, add_shop, policy=POLICY, breaker_listeners=[Told()]) as process:
+        process.faults.script(GET, [Fault(code=grpc.StatusCode.UNAVAILABLE, details="no disk")] * 3)
+        channel = process.channel
+        for _ in range(6):
+            await use(channel)
 
-            [breaker] = channel.breakers
-            breaker.open(reason="maintenance", hold=True)
-            await use(channel)
-            breaker.close()
-            await use(channel)
+        [breaker] = channel.breakers
+        breaker.open(reason="maintenance", hold=True)
+        await use(channel)
+        breaker.close()
+        await use(channel)
 
 
 async def answer(request: bytes, context: Any) -> bytes:

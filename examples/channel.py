@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 import kit
-from kit.client.events import ChannelEvent
+from kit.client import ChannelEvent
 from kit.testing import Fault, Faults
 
 GET = "/shop.v1.Shop/Get"
@@ -17,7 +17,7 @@ POLICY = kit.MethodPolicy(
     timeout=2.0,
     retry=kit.RetryPolicy(max_attempts=2, initial_backoff=0.01),
     outlier=kit.OutlierPolicy(consecutive_errors=3),
-    balance=kit.BalancePolicy(kind=kit.policy.BalanceKind.ROUND_ROBIN),
+    balance=kit.BalancePolicy(kind=kit.BalanceKind.ROUND_ROBIN),
     idempotency_level=kit.IdempotencyLevel.NO_SIDE_EFFECTS,
 )
 
@@ -27,8 +27,8 @@ async def use(addresses: list[str], replicas: list[kit.Server], faults: list[Fau
     health = kit.HealthCheck(interval=0.2)
     async with kit.channel(addresses, policy=POLICY, health=health, on_event=events.put_nowait) as channel:
         get: Any = channel.unary_unary(GET)  # a generated stub does the same
-        found = await channel.wait_for_healthy(timeout=5.0)
-        print("first:", found.status.value)
+        found = await channel.wait_for_healthy(timeout=5.0, all_endpoints=True)
+        print("healthy:", len(found.endpoints))
         print("event:", await events.get())
 
         # One that fails is ejected after its third failure; the calls themselves are answered by others.

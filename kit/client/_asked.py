@@ -7,30 +7,20 @@ at all. A call that is given nothing but its request is not looked at, so it pay
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
 from kit.clock import Clock
 from kit.durations import LONGEST, check_seconds
-from kit.errors import InvalidMetadata, MetadataTooLarge, UsageError, UsageTypeError, UsageValueError
+from kit.errors import InvalidMetadata, MetadataTooLarge, UsageTypeError, UsageValueError
 from kit.layers import ReportLayer, TraceCallLayer
 from kit.pipeline import Call, Handler, Method, Outcome
-from kit.policy.from_proto import find_method
 from kit.resilience.retry import StopReason
 
-__all__ = [
-    "METADATA_LIMIT",
-    "check_call",
-    "check_compression",
-    "check_requests",
-    "checked_metadata",
-    "refusing",
-    "unserialisable",
-]
+__all__ = ["METADATA_LIMIT", "check_call", "check_compression", "checked_metadata", "refusing", "shown"]
 
 #: Bytes of metadata that gRPC's servers refuse for certain, unless they are configured otherwise. From half of it they
 #: refuse some calls, the more the nearer.
@@ -123,14 +113,14 @@ def _no_pairs(metadata: Any) -> InvalidMetadata:
     if isinstance(metadata, (tuple, list)):
         for at, pair in enumerate(metadata):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                return InvalidMetadata(f"metadata[{at}] is {_short(pair)}, and no pair; give (key, value)")
+                return InvalidMetadata(f"metadata[{at}] is {shown(pair)}, and no pair; give (key, value)")
             if _text(pair[0]) is None:
                 return _no_key(pair[0])
-    return InvalidMetadata(f'metadata is {_short(metadata)}; give a sequence of pairs: (("key", "value"),)')
+    return InvalidMetadata(f'metadata is {shown(metadata)}; give a sequence of pairs: (("key", "value"),)')
 
 
 def _no_key(key: object) -> InvalidMetadata:
-    return InvalidMetadata(f"metadata: the key {_short(key)} is no text; give a str")
+    return InvalidMetadata(f"metadata: the key {shown(key)} is no text; give a str")
 
 
 def _check_pair(key: Any, value: Any) -> None:
@@ -152,15 +142,15 @@ def _check_pair(key: Any, value: Any) -> None:
     if name.endswith("-bin"):
         if not isinstance(value, bytes):
             raise InvalidMetadata(
-                f"metadata: the value of {name!r} is {_short(value)}; keys in -bin hold bytes: encode it, or rename it"
+                f"metadata: the value of {name!r} is {shown(value)}; keys in -bin hold bytes: encode it, or rename it"
             )
     elif value is not None:
         text = _text(value)
         if text is None:
-            raise InvalidMetadata(f"metadata: the value of {name!r} is {_short(value)}; give a str")
+            raise InvalidMetadata(f"metadata: the value of {name!r} is {shown(value)}; give a str")
         if not (text.isascii() and text.isprintable()):
             raise InvalidMetadata(
-                f"metadata: the value of {name!r} is {_short(value)}, and not visible ASCII; give it as bytes under "
+                f"metadata: the value of {name!r} is {shown(value)}, and not visible ASCII; give it as bytes under "
                 f"the key {name + '-bin'!r}"
             )
     good = _binaries if name.endswith("-bin") else _texts
@@ -201,85 +191,7 @@ def refusing(error: MetadataTooLarge, method: Method, clock: Clock) -> Handler:
     return handler
 
 
-def check_requests(requests: Any) -> None:
-    """Refuses what is no iterator of requests. Raises UsageTypeError."""
-    kind = type(requests)
-    if hasattr(kind, "__aiter__"):
-        return
-    if isinstance(requests, (str, bytes, bytearray, memoryview, Mapping)):
-        hint = "a single request goes into a list: [request]"
-    elif hasattr(kind, "__iter__") or hasattr(kind, "__getitem__"):
-        return
-    elif isinstance(requests, Coroutine):
-        requests.close()
-        hint = "await it and give what it returns, or let it yield requests"
-    elif callable(requests):
-        hint = "call it, and give what that returns"
-    else:
-        hint = "a single request goes into a list: [request]"
-    raise UsageTypeError(
-        f"the requests are {_short(requests)}, which cannot be iterated; give an iterable or asynchronous iterable of "
-        f"requests, or nothing, and write() them: {hint}"
-    )
-
-
-class _Unsendable:
-    """Stands where a request's bytes would: grpc raises a TypeError for it, and sends nothing."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-def serializing(serializer: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
-    """The serializer, so that a request which it cannot serialise is not sent.
-
-    Where a serializer raises, grpc.aio logs that and sends an empty message.
-    """
-    if serializer is None:
-        return None
-
-    def serialize(request: Any) -> Any:
-        try:
-            return serializer(request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, `unserialisable` tells it
-            return _Unsendable(error)
-
-    return serialize
-
-
-def unserialisable(method: Method, request: Any, error: Exception) -> Exception:
-    """The error, or where it comes from a request that cannot be sent, one that names it.
-
-    It is asked for only where a call failed with what is no status. Serialising once more tells. What a serializer
-    raises by itself, no TypeError or ValueError, stays what it is.
-    """
-    if not isinstance(error, (TypeError, ValueError)) or isinstance(error, UsageError):
-        return error
-    serializer = method.request_serializer
-    if serializer is None and isinstance(request, Message):
-        return error  # on a stock channel the serializer is grpc's affair
-    try:
-        data = request if serializer is None else serializer(request)
-    except Exception:  # noqa: BLE001 - not one that we have wrapped: it has failed otherwise than now
-        return error
-    if isinstance(data, bytes):
-        return error
-    if isinstance(data, _Unsendable):
-        error = data.error
-        if not isinstance(error, (TypeError, ValueError)):
-            return error
-    kind = UsageTypeError if isinstance(error, TypeError) else UsageValueError
-    described = find_method(method.path)
-    wanted = f"; the method takes {described.input_type.full_name}" if described is not None else ""
-    found = kind(
-        f"{method.path}: the request, {_short(request)}, cannot be serialised ({error}){wanted}; nothing was sent"
-    )
-    found.__cause__ = error
-    return found
-
-
-def _short(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in an error: its type, and not all of it where it is long."""
     text = repr(value)
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

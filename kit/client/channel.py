@@ -15,11 +15,11 @@ import grpc.aio
 from kit import layers
 from kit.client import guards
 from kit.client._arguments import check_channel, metadata_limit, method_path
-from kit.client._asked import serializing
 from kit.client._dns import Resolver, resolve
 from kit.client._opening import open_endpoints
 from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
+from kit.client._requests import serializing
 from kit.client.balance import BalanceLayer
 from kit.client.care import Care
 from kit.client.direct import NEVER, Direct, direct
@@ -137,7 +137,7 @@ class Channel(grpc.aio.Channel):
                 shape=shape,
                 policy=policy,
                 target=self._endpoints.target,
-                request_serializer=serializing(serialize),
+                request_serializer=serializing(serialize, path),
                 response_deserializer=deserialize,
                 registered=registered,
                 metadata_limit=self._metadata_limit,

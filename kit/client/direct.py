@@ -296,7 +296,9 @@ class DirectCall(UnaryUnaryCall):
             call.begun = Begun(self.first, self._started, self._endpoint, self.breaker, self.permit)
             try:
                 self._start(call, plan.handler, plan.clock)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised from `_result`
+            except (Exception, asyncio.CancelledError) as error:
+                if self._settled:
+                    raise  # a callback's
                 # grpc's call is over, cancelled by the closing of the channel for instance.
                 self._settle(None, error)
             return call

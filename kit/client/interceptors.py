@@ -16,9 +16,10 @@ import grpc.aio
 
 from kit.client import guards
 from kit.client._arguments import check_interceptors
-from kit.client._asked import METADATA_LIMIT, check_call, check_requests, checked_metadata, refusing
+from kit.client._asked import METADATA_LIMIT, check_call, checked_metadata, refusing
 from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
+from kit.client._requests import check_requests
 from kit.client.calls import UnaryUnaryCall
 from kit.client.direct import Direct, direct
 from kit.client.events import Listener, Listeners

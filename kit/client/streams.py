@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from kit.callbacks import run_callback
-from kit.client._asked import unserialisable
+from kit.client._requests import unserialisable
 from kit.client.calls import CommonCall, OneAnswerCall
 from kit.client.driven import Driven, at_once
 from kit.clock import Clock

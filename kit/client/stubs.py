@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kit.client._asked import check_call, check_requests, checked_metadata, refusing
+from kit.client._asked import check_call, checked_metadata, refusing
+from kit.client._requests import check_requests
 from kit.client.calls import UnaryUnaryCall
 from kit.client.direct import Direct, Never
 from kit.client.endpoints import Endpoints

@@ -15,8 +15,8 @@ from typing import Any
 
 import grpc.aio
 
-from kit.client._asked import unserialisable
 from kit.client._replay import unpacking
+from kit.client._requests import unserialisable
 from kit.pipeline import Call, Handler, Method, Outcome
 
 __all__ = ["on_endpoint", "over_continuation"]

@@ -23,7 +23,9 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2
 
 import kit
 from kit.client._asked import METADATA_LIMIT, checked_metadata
@@ -336,6 +338,21 @@ async def test_an_error_of_a_serializers_own_stays_what_it_is(open_to: Any, serv
         await open_to().unary_unary(ECHO, lambda request: bytes([int(request)]))("x")
     assert isinstance(raised.value.__cause__, ValueError)
     assert served.seen == []
+
+
+async def test_a_message_of_another_type_than_the_methods_is_not_sent(open_to: Any, served: Served) -> None:
+    # Protobuf serialises any message, and the server would take it for what it is not.
+    check: Any = open_to().unary_unary("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest.SerializeToString)
+    with pytest.raises(UsageTypeError, match=r"it is a kitapi\.v1\.MethodPolicy\); .*HealthCheckRequest"):
+        await check(policy_pb2.MethodPolicy())
+    with pytest.raises(UsageTypeError, match=r"the request, str 'text', .*takes grpc\.health\.v1\.HealthCheckRequest"):
+        await check("text")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+    same = message_factory.GetMessageClass(pool.FindMessageTypeByName("grpc.health.v1.HealthCheckRequest"))
+    for request in (health_pb2.HealthCheckRequest(), same()):
+        with pytest.raises(CallFailed, match="Method not found"):
+            await check(request)
 
 
 @pytest.mark.parametrize("method", MANY_REQUESTS)

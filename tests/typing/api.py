@@ -7,9 +7,11 @@ from typing import assert_type
 
 import grpc
 import grpc.aio
+from aiobreaker.state import CircuitBreakerState
+from aiobreaker.storage.memory import CircuitMemoryStorage
 
 import kit
-from kit.client import ChannelStatistics, EndpointCheck, Health, HealthReport
+from kit.client import ChannelEvent, ChannelStatistics, EndpointCheck, Health, HealthReport, PolicyReloaded
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 
 
@@ -46,11 +48,27 @@ async def client() -> None:
     kit.channel("h:1", warm_up=False, health=kit.HealthCheck(interval=10.0, service="pkg.Service"))
     assert_type(await channel.check_now(), HealthReport)
     assert_type(await channel.wait_for_healthy(1.0), EndpointCheck)
+    assert_type(await channel.wait_for_healthy(1.0, all_endpoints=True), HealthReport)
+    kit.channel("h:1", breaker_storage=lambda address: CircuitMemoryStorage(CircuitBreakerState.CLOSED))
+    kinds = kit.MethodPolicy(
+        preset=kit.Preset.PRODUCTION,
+        retry=kit.RetryPolicy(jitter=kit.Jitter.FULL),
+        breaker=kit.BreakerPolicy(kind=kit.BreakerKind.TIME_WINDOW),
+        balance=kit.BalancePolicy(kind=kit.BalanceKind.ROUND_ROBIN),
+    )
+    kit.channel("h:1", policy=kinds, on_event=told)
+    kit.discovery.Registry("folder")
+    kit.discovery.Registry(Path("folder"))
     assert_type(channel.statistics(), ChannelStatistics)
     assert_type(channel.statistics().endpoints[0].health, Health)
     channel.force_reconnect(address="h:1")
     kit.channel("dns:///h:1", credentials=kit.TlsFiles(root_certificates=Path("ca.pem"), server_name="h"))
     grpc.aio.insecure_channel("h:1", interceptors=kit.client_interceptors())
+
+
+def told(event: ChannelEvent) -> None:
+    if isinstance(event, PolicyReloaded):
+        assert_type(event.accepted, bool)
 
 
 async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import kit
+import kit.client
+from kit.client import events
 
 PROJECT = Path(kit.__file__).parent.parent
 
@@ -16,6 +18,20 @@ PROJECT = Path(kit.__file__).parent.parent
 def test_every_public_name_is_there() -> None:
     assert all(getattr(kit, name) is not None for name in kit.__all__)
     assert kit.testing.VirtualClock is not None
+
+
+def test_every_enumeration_that_a_policy_takes_is_a_public_name() -> None:
+    for name in ("BalanceKind", "BreakerKind", "IdempotencyLevel", "Jitter", "Preset"):
+        assert getattr(kit, name) is getattr(kit.policy, name)
+        assert name in kit.__all__
+
+
+def test_every_event_of_a_channel_is_a_name_of_the_client() -> None:
+    found = {name for name, value in vars(events).items() if isinstance(value, type)}
+    wanted = {name for name in found if issubclass(getattr(events, name), events.ChannelEvent)}
+    assert wanted >= {"ChannelEvent", "WarmedUp", "PolicyReloaded"}
+    assert wanted <= set(kit.client.__all__)
+    assert all(getattr(kit.client, name) is getattr(events, name) for name in wanted)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -15,7 +15,7 @@ import kit
 from kit.client import Channel, Health, HealthCheck
 from kit.client.events import ChannelEvent, EndpointHealthy, EndpointUnhealthy
 from kit.discovery import Registry
-from kit.errors import NoEndpoint
+from kit.errors import NoEndpoint, UsageTypeError
 from kit.health import OVERALL
 from kit.testing import Fault, Faults, VirtualClock
 from tests.integration.client.caring import CHECK, Half, Servers, Told, eventually, free_address
@@ -318,6 +318,39 @@ async def test_waiting_for_a_healthy_endpoint_ends_with_the_first(servers: Serve
         assert (await channel.wait_for_healthy()).address == server.address
 
 
+async def test_waiting_for_all_endpoints_ends_with_the_last(servers: Servers, dead_address: str) -> None:
+    clock = VirtualClock()
+    server, faults = await servers.start()
+    async with Channel([dead_address, server.address], clock=clock) as channel:
+        waiting = asyncio.ensure_future(channel.wait_for_healthy(60, all_endpoints=True))
+        await passing(clock, lambda: faults.count(CHECK) > 0)
+        await eventually(lambda: channel.get_state() is grpc.ChannelConnectivity.READY)
+        assert not waiting.done()
+        await servers.start(dead_address)
+        await passing(clock, waiting.done)
+        report = await waiting
+    assert [(found.address, found.status) for found in report.endpoints] == [
+        (dead_address, Health.HEALTHY),
+        (server.address, Health.HEALTHY),
+    ]
+
+
+async def test_waiting_for_all_endpoints_in_vain_says_which_is_not_healthy(servers: Servers, dead_address: str) -> None:
+    server, _ = await servers.start()
+    async with Channel([server.address, dead_address]) as channel:
+        with pytest.raises(NoEndpoint) as failure:
+            await channel.wait_for_healthy(0.3, all_endpoints=True)
+    details = failure.value.details() or ""
+    assert details.startswith(f"not every endpoint of {server.address},{dead_address} is healthy after 0.3 s: ")
+    assert f"{server.address}: healthy; {dead_address}: UNAVAILABLE: " in details
+
+
+async def test_all_endpoints_is_said_by_a_bool() -> None:
+    async with Channel("127.0.0.1:1") as channel:
+        with pytest.raises(UsageTypeError, match="all_endpoints='yes' is neither True nor False"):
+            await channel.wait_for_healthy(1.0, all_endpoints="yes")  # type: ignore[call-overload]
+
+
 async def test_waiting_ends_when_the_server_comes_or_begins_to_serve(servers: Servers, dead_address: str) -> None:
     told, clock = Told(), VirtualClock()
     async with Channel(dead_address, clock=clock, on_event=told) as channel:
@@ -329,7 +362,8 @@ async def test_waiting_ends_when_the_server_comes_or_begins_to_serve(servers: Se
         assert not waiting.done()
         server.health.set(OVERALL, serving=True)
         await passing(clock, waiting.done)
-        assert (await waiting).status is Health.HEALTHY
+        # Not HEALTHY: it may seem slow, as time passes while the check is under way.
+        assert (await waiting).serving
     # What fails while somebody waits for it is no news.
     assert told.events == []
 

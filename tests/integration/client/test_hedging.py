@@ -299,7 +299,11 @@ async def test_a_hedged_stream_that_is_dropped_ends_on_every_server(begun: bool)
 @pytest.mark.parametrize(
     ("method", "given", "reason"),
     [
-        (UNARY, kit.MethodPolicy(hedging=kit.HedgingPolicy(max_attempts=2)), "never together with retries"),
+        (
+            UNARY,
+            kit.MethodPolicy(retry=kit.RetryPolicy(max_attempts=2), hedging=kit.HedgingPolicy(max_attempts=2)),
+            "never together with retries",
+        ),
         (UNSAFE, kit.MethodPolicy(retry=ONCE, hedging=kit.HedgingPolicy(max_attempts=2)), "not declared safe"),
         (UP, kit.MethodPolicy(retry=ONCE, hedging=kit.HedgingPolicy(max_attempts=2)), "a stream of requests is not"),
         (BOTH, kit.MethodPolicy(retry=ONCE, hedging=kit.HedgingPolicy(max_attempts=2)), "a stream of requests is not"),

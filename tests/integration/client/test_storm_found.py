@@ -66,6 +66,21 @@ async def test_a_callback_is_run_that_is_added_to_a_call_that_ended_and_that_nob
         assert (await ended).done()
 
 
+async def test_what_a_late_callback_raises_is_raised_there_and_the_answer_stays(connect: Connect) -> None:
+    def raises(_: object) -> None:
+        raise ValueError("mine")
+
+    client = await connect()
+    call = client.stub.Unary(text())
+    if client.endpoint:
+        await has_ended(call, client.stub)
+        with pytest.raises(ValueError, match="mine"):
+            call.add_done_callback(raises)
+    assert await call == text()
+    with pytest.raises(ValueError, match="mine"):
+        call.add_done_callback(raises)
+
+
 async def test_a_call_that_several_await_counts_once(connect: Connect) -> None:
     throttling = kit.RetryThrottling(max_tokens=100, token_ratio=1.0)
     client = await connect(policy={"*": kit.MethodPolicy(retry_throttling=throttling)})

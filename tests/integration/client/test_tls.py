@@ -269,7 +269,7 @@ async def test_new_certificates_are_taken_into_use_without_a_failed_call(
                     shutil.copy(tmp_path / "two" / name, tmp_path / "data" / name)
             reload = await told.next(clock)
             assert reload.accepted
-            assert str(reload) == f"{','.join(addresses)}: new certificates are in use"
+            assert str(reload) == f"{addresses[0]} and {len(addresses) - 1} more: new certificates are in use"
             await answered.more(20)  # those that were on their way
             before = [server.callers["first"] for server in servers]
             await answered.more()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kit.discovery import Instance, Registry, data_dir
-from kit.errors import ConfigurationError
+from kit.errors import ConfigurationError, UsageTypeError, UsageValueError
 
 
 def test_a_registered_instance_is_found_until_it_is_closed(tmp_path: Path) -> None:
@@ -160,3 +160,19 @@ def test_a_weight_that_cannot_be_is_refused(tmp_path: Path, weight: float) -> No
         registry.register("search", "127.0.0.1:5", weight=weight)
     with registry.register("search", "127.0.0.1:5") as registration, pytest.raises(ConfigurationError, match="weight"):
         registration.update(weight=weight)
+
+
+def test_its_folder_may_be_a_text(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "yet"
+    with Registry(str(folder)).register("search", "127.0.0.1:1"):
+        assert [found.address for found in Registry(folder).lookup("search")] == ["127.0.0.1:1"]
+        assert Registry(str(folder)).services() == ["search"]
+
+
+def test_what_is_no_folder_is_refused_at_once() -> None:
+    with pytest.raises(UsageTypeError, match="the folder of a registry is 5; give a path"):
+        Registry(5)  # type: ignore[arg-type]
+    with pytest.raises(UsageTypeError, match="the folder of a registry is b'folder'"):
+        Registry(b"folder")  # type: ignore[arg-type]
+    with pytest.raises(UsageValueError, match="an empty text"):
+        Registry("")
