@@ -14,13 +14,12 @@ import kit
 from kit.testing import Fault, InProcess
 
 SAFE = kit.IdempotencyLevel.NO_SIDE_EFFECTS
-ONCE = kit.RetryPolicy(max_attempts=1)
 POLICY = {
     # Every method; but only those that are declared safe are executed twice.
     "/shop.v1.Shop/*": kit.MethodPolicy(timeout=5.0, retry=kit.RetryPolicy(max_attempts=4, initial_backoff=0.01)),
     "/shop.v1.Shop/Get": kit.MethodPolicy(idempotency_level=SAFE),
     "/shop.v1.Shop/List": kit.MethodPolicy(
-        idempotency_level=SAFE, retry=ONCE, hedging=kit.HedgingPolicy(max_attempts=2, hedging_delay=0.05)
+        idempotency_level=SAFE, hedging=kit.HedgingPolicy(max_attempts=2, hedging_delay=0.05)
     ),
     "/shop.v1.Shop/Upload": kit.MethodPolicy(
         idempotency_level=kit.IdempotencyLevel.IDEMPOTENT, retry=kit.RetryPolicy(replay_buffer_bytes=65_536)

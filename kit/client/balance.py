@@ -239,10 +239,12 @@ class BalanceLayer:
                 without.add(endpoint.address)
 
         async def among(call: Call) -> Outcome:
+            if endpoints.is_closed():
+                return await too_late(call)
             if not endpoints.all or endpoints.pending():
                 since = clock.now()
                 await endpoints.appear(call.expires_at, clock, patient=bool(call.wait_for_ready))
-                if endpoints.closed:
+                if endpoints.is_closed():
                     return await too_late(call)
                 if not endpoints.all:
                     waited = clock.now() - since
@@ -276,7 +278,7 @@ class BalanceLayer:
             started = clock.now()
             allowed = min(CONNECT_TIMEOUT, attempt_timeout(started, call.expires_at, method.policy.per_try_timeout))
             connected = await endpoints.connected(endpoint, allowed)
-            if endpoints.closed:
+            if endpoints.is_closed():
                 return await too_late(call)
             if connected:
                 call.endpoint = endpoint

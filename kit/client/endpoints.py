@@ -169,8 +169,7 @@ class Endpoints:
         `patient` is what a call is that waits until there is a connection.
         """
 
-    @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the channel is closed."""
         return self._closed
 

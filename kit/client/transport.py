@@ -85,12 +85,18 @@ def on_endpoint(method: Method) -> Handler:
             options["wait_for_ready"] = call.wait_for_ready
         if call.compression is not None:
             options["compression"] = call.compression
-        if streams:
-            feed = call.request if call.replay is None else call.replay.feed()
-            inner = stub(**options) if feed is None else stub(feed, **options)
-            _streaming(call, feed, inner)
-        else:
-            inner = stub(call.request, **options)
+        try:
+            if streams:
+                feed = call.request if call.replay is None else call.replay.feed()
+                inner = stub(**options) if feed is None else stub(feed, **options)
+                _streaming(call, feed, inner)
+            else:
+                inner = stub(call.request, **options)
+        except grpc.aio.UsageError:
+            # The channel was closed after the call was made, which cancels it.
+            if len(call.attempts) > 1 or call.waited:
+                raise asyncio.CancelledError from None
+            raise
         call.sent(inner)
         return inner
 

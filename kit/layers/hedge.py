@@ -179,8 +179,12 @@ class _Race:
         branch = self._call.branch()
         branch.hedge = any(not task.done() for task in self._tasks)
         branch.delay = delay
-        # First, as it may raise: each branch has a task.
-        self._tasks.append(asyncio.ensure_future(self._inner(branch)))
+        branch.waited = branch.waited or bool(self._tasks)
+        # It may raise, where the call cannot be made at all; each branch has a task.
+        attempt = self._inner(branch)
+        # The task begins in a moment, and the channel may be closed by then. A stock one says no sooner that it is.
+        branch.waited = branch.waited or branch.send is None
+        self._tasks.append(asyncio.ensure_future(attempt))
         self.branches.append(branch)
 
     async def next(self, wake_at: float) -> int | None:

@@ -326,9 +326,8 @@ async def test_a_stream_inherits_nothing_and_is_given_none_by_name(connect: Conn
     client.faults.script(DOWN, [DOWN_NOW])
     with pytest.raises(CallFailed):
         await client.stub.Down(text("a")).read()
-    async with kit.channel("h:1", policy={DOWN: kit.MethodPolicy(fallback=fallback)}) as channel:
-        with pytest.raises(PolicyError, match="one request and one answer"):
-            channel.unary_stream(DOWN)
+    with pytest.raises(PolicyError, match="one request and one answer"):
+        kit.channel("h:1", policy={DOWN: kit.MethodPolicy(fallback=fallback)})
 
 
 async def test_a_stub_of_bytes_gets_bytes(connect: Connect) -> None:

@@ -329,9 +329,10 @@ async def test_waiting_for_all_endpoints_ends_with_the_last(servers: Servers, de
         await servers.start(dead_address)
         await passing(clock, waiting.done)
         report = await waiting
-    assert [(found.address, found.status) for found in report.endpoints] == [
-        (dead_address, Health.HEALTHY),
-        (server.address, Health.HEALTHY),
+    # Not HEALTHY: one may seem slow, as time passes while it is checked.
+    assert [(found.address, found.serving) for found in report.endpoints] == [
+        (dead_address, True),
+        (server.address, True),
     ]
 
 
@@ -400,7 +401,7 @@ async def test_a_server_that_does_not_answer_is_said_not_to_have_answered(server
     server, faults = await servers.start()
     faults.script(CHECK, [Fault(until=asyncio.Event())])
     async with Channel(server.address) as channel:
-        with pytest.raises(NoEndpoint, match=rf"{server.address}: no answer (yet|within 0\.1 s)"):
+        with pytest.raises(NoEndpoint, match=rf"{server.address}: no answer (yet|within 0\.\d+ s)"):
             await channel.wait_for_healthy(0.1)
 
 

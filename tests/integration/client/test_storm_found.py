@@ -182,6 +182,23 @@ async def test_closing_the_channel_cancels_a_call_that_waits_for_its_turn() -> N
         assert first.cancelled()
 
 
+@pytest.mark.parametrize("endpoints", [1, 2])
+async def test_closing_the_channel_cancels_a_hedged_call_that_has_yet_to_begin(endpoints: int) -> None:
+    policy = kit.MethodPolicy(
+        hedging=kit.HedgingPolicy(max_attempts=2), retry=kit.RetryPolicy(max_attempts=1), idempotency_level=_SAFE
+    )
+    async with InProcess(Echo(), add_echo) as process:
+        addresses = [process.address, "127.0.0.1:1"][:endpoints]
+        channel = kit.channel(addresses, policy={"*": policy}, warm_up=False)
+        call = EchoStub(channel).Unary(text())
+        closing = asyncio.ensure_future(channel.close())
+        waiting = await started(call)
+        await closing
+        await ends_cancelled(call, waiting)
+        with pytest.raises(grpc.aio.UsageError):
+            await EchoStub(channel).Unary(text())
+
+
 async def test_closing_the_channel_cancels_a_call_that_waits_for_dns() -> None:
     asked = asyncio.Event()
     never = asyncio.Event()
