@@ -59,8 +59,9 @@ async def test_by_default_an_endpoint_that_is_stuck_gets_no_more_than_its_share_
             if not calling.done():
                 waiting.append(calling)
             sticking.cancel()
-        assert len(waiting) <= 5
-        assert sum(counts(others)) >= 55
+        # A third would be an even share. How far below it stays is a matter of how evenly fast the others are just now.
+        assert len(waiting) < 20
+        assert sum(counts(others)) > 40
         held.set()
         await asyncio.gather(*waiting)
 
