@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+import pytest
+
 import kit
 
 
@@ -28,3 +30,9 @@ async def test_background_work_changes_nothing_for_who_started_it() -> None:
     with kit.timeout(5) as outer:
         await kit.background(work())
         assert kit.deadline() == outer
+
+
+async def test_a_call_that_was_made_already_is_no_background_work() -> None:
+    made = asyncio.get_running_loop().create_future()
+    with pytest.raises(kit.errors.UsageError, match="write an async function that makes the call"):
+        kit.background(made)  # type: ignore[arg-type]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import grpc
 import pytest
 
 import kit
+from kit.client._pipeline import client_pipeline
 from kit.layers import AttemptLayer, DeadlineLayer, ReportLayer, RetryLayer
 from kit.pipeline import Call, Method, Outcome, Pipeline, Shape
 from kit.testing import VirtualClock
@@ -143,3 +145,30 @@ async def test_a_report_is_kept_only_where_somebody_collects() -> None:
     assert [report.code for report in inner] == [grpc.StatusCode.OK]
     assert [report.code for report in outer] == [grpc.StatusCode.OK, INTERNAL]
     assert "INTERNAL" in str(outer[1])
+
+
+async def test_attempts_whose_own_time_was_up_close_the_throttle() -> None:
+    clock = VirtualClock(autojump=True)
+    late = failure(grpc.StatusCode.DEADLINE_EXCEEDED)
+    throttling = kit.RetryThrottling(max_tokens=4, token_ratio=0.1)
+    what = method(policy=kit.MethodPolicy(per_try_timeout=3.0, retry_throttling=throttling))
+    outcome, _ = await run(clock, Wire(clock, [late] * 4, seconds=3.0), what)
+    assert outcome.error is not None
+    report = kit.report(outcome.error)
+    assert len(report.attempts) == 2
+    assert report.stop_reason == "THROTTLED"
+
+
+async def test_no_backoff_is_waited_for_that_ends_in_a_certain_refusal() -> None:
+    clock = VirtualClock(autojump=True)
+    what = method(policy=kit.MethodPolicy(breaker=kit.BreakerPolicy(failure_threshold=4, open_for=60.0)))
+    handler = client_pipeline(clock, random.Random(1), None).handler(
+        what, Wire(clock, [failure(INTERNAL)] * 3 + [failure()])
+    )
+    for _ in range(3):
+        await handler(Call(what, "request"))
+    before = clock.now()
+    outcome = await handler(Call(what, "request"))
+    assert outcome.error is not None
+    assert kit.report(outcome.error).stop_reason == "BREAKER_OPEN"
+    assert clock.now() == before
