@@ -16,6 +16,7 @@ from kit.call import Attempt, CallReport, Deadline, background, deadline, report
 from kit.client import HealthCheck, TlsFiles, channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import (
+    AuthPolicy,
     BalanceKind,
     BalancePolicy,
     BreakerKind,
@@ -29,6 +30,8 @@ from kit.policy import (
     MethodPolicy,
     OutlierPolicy,
     Preset,
+    Priority,
+    RatePolicy,
     RetryBudget,
     RetryPolicy,
     RetryThrottling,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "AuthPolicy",
     "BalanceKind",
     "BalancePolicy",
     "BreakerKind",
@@ -56,6 +60,8 @@ __all__ = [
     "MethodPolicy",
     "OutlierPolicy",
     "Preset",
+    "Priority",
+    "RatePolicy",
     "RetryBudget",
     "RetryPolicy",
     "RetryThrottling",

@@ -6,7 +6,7 @@ TOML, `watched` follows it, `presets` has the defaults, `unenforced` what is ref
 policy are in `kit.resilience`, the layers that enforce it in `kit.layers`.
 """
 
-from kit.policy.model import DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy
+from kit.policy.model import AuthPolicy, DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy
 from kit.policy.resolve import Overrides, PolicySource, Resolved, overrides_from, policy_for, worst_case_seconds
 from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind, BalancePolicy
@@ -17,10 +17,12 @@ from kit.resilience.hedging import HedgingPolicy
 from kit.resilience.idempotency import IdempotencyKeyMode, IdempotencyKeyPolicy
 from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
+from kit.resilience.priority import Priority
 from kit.resilience.retry import RetryPolicy
 from kit.resilience.throttle import RetryThrottling
 
 __all__ = [
+    "AuthPolicy",
     "BalanceKind",
     "BalancePolicy",
     "BreakerKind",
@@ -38,6 +40,7 @@ __all__ = [
     "Overrides",
     "PolicySource",
     "Preset",
+    "Priority",
     "RatePolicy",
     "Resolved",
     "RetryBudget",

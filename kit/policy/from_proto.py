@@ -17,6 +17,7 @@ from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind
 from kit.resilience.breaker_rules import BreakerKind
 from kit.resilience.idempotency import IdempotencyKeyMode
+from kit.resilience.priority import Priority
 from kitapi.v1 import policy_pb2
 
 __all__ = ["find_method", "idempotency_level", "method_leaves", "service_leaves"]
@@ -28,6 +29,7 @@ _ENUMS = {
     "breaker.kind": BreakerKind,
     "balance.kind": BalanceKind,
     "idempotency_key.mode": IdempotencyKeyMode,
+    "priority": Priority,
 }
 
 
@@ -99,6 +101,8 @@ def _value(value: Any, method: str, name: str) -> Any:
         if 0 in codes:
             raise PolicyError(method, name, "OK is not a failure")
         return codes
+    if name in ("auth.scopes", "auth.roles"):
+        return tuple(value)
     if name in _ENUMS:
         return _ENUMS[name](value) if value else None
     return value

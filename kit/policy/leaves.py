@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from kit.durations import LONGEST
 from kit.errors import PolicyError
-from kit.policy.model import DownstreamCall, MethodPolicy, RatePolicy
+from kit.policy.model import AuthPolicy, DownstreamCall, MethodPolicy, RatePolicy
 from kit.policy.unenforced import reason
 from kit.resilience.balance import BalancePolicy
 from kit.resilience.breaker_rules import BreakerPolicy, check_figures
@@ -42,13 +42,14 @@ GROUPS: Mapping[str, type] = {
     "outlier": OutlierPolicy,
     "balance": BalancePolicy,
     "rate": RatePolicy,
+    "auth": AuthPolicy,
     "idempotency_key": IdempotencyKeyPolicy,
     "fallback": FallbackPolicy,
 }
 
-#: The leaves that a layer, the gateway (rate.cost) or `kit check` (downstream) works by.
+#: The leaves that a layer of the client or of the server, the gateway (rate.cost) or `kit check` (downstream) works by.
 ENFORCED = frozenset(
-    {"preset", "timeout", "per_try_timeout", "downstream", "idempotency_level"}
+    {"preset", "timeout", "per_try_timeout", "downstream", "idempotency_level", "priority"}
     | {f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)}
 )
 
@@ -105,6 +106,8 @@ def check(method: str, leaves: Mapping[str, Any]) -> None:
             raise PolicyError(method, name, f"must be at least 1, not {value}")
         if name == "retry.max_attempts" and not 1 <= value <= MAX_ATTEMPTS:
             raise PolicyError(method, name, f"must be 1 to {MAX_ATTEMPTS}, the first attempt included, not {value}")
+        if name == "rate.per_second" and not value > 0:
+            raise PolicyError(method, name, f"must be more than 0, or inf for no limit, not {value}")
         if name == "rate.cost" and value < 0:
             raise PolicyError(method, name, f"must be 0 or more, not {value}")
     for group, kind in GROUPS.items():

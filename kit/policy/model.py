@@ -14,12 +14,14 @@ from kit.resilience.budget import RetryBudget
 from kit.resilience.fallback import FallbackPolicy
 from kit.resilience.hedging import HedgingPolicy
 from kit.resilience.idempotency import IdempotencyKeyPolicy
+from kit.resilience.kinds import check_kinds
 from kit.resilience.limiter import ConcurrencyPolicy
 from kit.resilience.outlier import OutlierPolicy
+from kit.resilience.priority import Priority
 from kit.resilience.retry import RetryPolicy
 from kit.resilience.throttle import RetryThrottling
 
-__all__ = ["DownstreamCall", "IdempotencyLevel", "MethodPolicy", "Preset", "RatePolicy"]
+__all__ = ["AuthPolicy", "DownstreamCall", "IdempotencyLevel", "MethodPolicy", "Preset", "RatePolicy"]
 
 
 class Preset(enum.Enum):
@@ -44,6 +46,31 @@ class RatePolicy:
 
     #: Tokens that a call costs at the gateway; 0 is free.
     cost: int | None = None
+    #: Calls of the method per second that one server process takes, with bursts of as many; inf turns it off.
+    per_second: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuthPolicy:
+    """Who may call. A server enforces it; clients need not know."""
+
+    #: Scopes that the caller must all have.
+    scopes: tuple[str, ...] | None = None
+    #: Roles of which the caller must have one.
+    roles: tuple[str, ...] | None = None
+    #: Nobody needs to be known.
+    public: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+        for name in ("scopes", "roles"):
+            names = getattr(self, name)
+            if names is not None and not (isinstance(names, tuple) and all(isinstance(one, str) for one in names)):
+                raise TypeError(f"{name} must be a tuple of texts, not {names!r}")
+            if names is not None and not all(names):
+                raise ValueError(f"{name} must not contain an empty text")
+        if self.public and (self.scopes or self.roles):
+            raise ValueError("public contradicts scopes and roles; remove it, or set it to False")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +107,9 @@ class MethodPolicy:
     outlier: OutlierPolicy | None = None
     balance: BalancePolicy | None = None
     rate: RatePolicy | None = None
+    auth: AuthPolicy | None = None
+    #: What a server sheds first under overload.
+    priority: Priority | None = None
     idempotency_key: IdempotencyKeyPolicy | None = None
     fallback: FallbackPolicy | None = None
     downstream: tuple[DownstreamCall, ...] | None = None

@@ -34,6 +34,7 @@ from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind
 from kit.resilience.breaker_rules import BreakerKind
 from kit.resilience.idempotency import IdempotencyKeyMode
+from kit.resilience.priority import Priority
 
 __all__ = ["Stamp", "is_key", "load", "stamp_of"]
 
@@ -49,6 +50,7 @@ _ENUMS = {
     "balance.kind": BalanceKind,
     "idempotency_level": IdempotencyLevel,
     "idempotency_key.mode": IdempotencyKeyMode,
+    "priority": Priority,
 }
 #: The last part of leaves that are times, and of those that need not be whole numbers.
 _TIMES = frozenset(
@@ -77,12 +79,14 @@ _FRACTIONS = frozenset(
         "token_ratio",
         "ratio",
         "min_per_second",
+        "per_second",
         "failure_rate",
         "slow_call_rate",
     }
 )
-_FLAGS = frozenset({"adaptive"})
+_FLAGS = frozenset({"adaptive", "public"})
 _TEXTS = frozenset({"fallback.method", "fallback.default_json"})
+_LISTS = frozenset({"auth.scopes", "auth.roles"})
 
 
 def is_key(key: str) -> bool:
@@ -146,6 +150,10 @@ def _value(key: str, name: str, value: Any) -> Any:
         if not isinstance(value, list):
             raise PolicyError(key, name, "a list of names of status codes")
         return frozenset(_code(key, name, code) for code in value)
+    if name in _LISTS:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise PolicyError(key, name, f"must be a list of texts, not {value!r}")
+        return tuple(value)
     if name in _TEXTS:
         if not isinstance(value, str):
             raise PolicyError(key, name, f"must be a text, not {value!r}")

@@ -23,7 +23,7 @@ from kit.errors import PolicyError
 from kit.policy import from_proto, overlay
 from kit.policy.fallback import fitting, stand_in_of
 from kit.policy.leaves import GROUPS, Leaves, check, merge, refused, split
-from kit.policy.model import IdempotencyLevel, MethodPolicy, Preset
+from kit.policy.model import AuthPolicy, IdempotencyLevel, MethodPolicy, Preset
 from kit.policy.presets import DEFAULTS, PRESETS
 from kit.resilience.backoff import Backoff, Jitter, nth_delay
 from kit.resilience.balance import BalancePolicy, BalanceRules
@@ -34,6 +34,7 @@ from kit.resilience.hedging import HedgingRules
 from kit.resilience.idempotency import IdempotencyKeyMode, IdempotencyKeyRules
 from kit.resilience.limiter import ConcurrencyPolicy, ConcurrencyRules
 from kit.resilience.outlier import OutlierRules
+from kit.resilience.priority import Priority
 from kit.resilience.retry import RetryRules
 from kit.resilience.throttle import ThrottleRules
 
@@ -110,6 +111,11 @@ class Resolved:
     balance: BalanceRules = _USUAL_BALANCE
     idempotency_key: IdempotencyKeyRules | None = None
     fallback: FallbackRules | None = None
+    #: What follows is the server's to enforce. Calls per second that one process takes; infinite for no limit.
+    rate_per_second: float = math.inf
+    priority: Priority = Priority.DEFAULT
+    #: None where nothing is said of who may call.
+    auth: AuthPolicy | None = None
     #: The policy of the method that `fallback` names.
     stand_in: Resolved | None = None
 
@@ -248,6 +254,7 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
             )
     if by_name.get(_REPLAY) and leaves[_REPLAY] > 0:
         _check_replay(method, safe=safe)
+    _open_or_guarded(method, leaves, origins, near)
     policy = merge(leaves)
     hedging = _hedging(method, policy, by_name=by_name.get(_HEDGES, False)) if safe else None
     if hedging is not None and leaves[_ATTEMPTS] > 1:
@@ -273,6 +280,9 @@ def _merged(method: str, sources: list[tuple[str, Leaves, bool]], *, known: bool
         outlier=_given(leaves, "outlier", policy.outlier, OutlierRules.of),
         balance=BalanceRules.of(policy.balance if policy.balance is not None else BalancePolicy()),
         idempotency_key=_key_rules(policy, sent_again=attempts > 1, safe_by_itself=safe_by_itself),
+        rate_per_second=leaves.get("rate.per_second", math.inf),
+        priority=leaves.get("priority", Priority.DEFAULT),
+        auth=_auth(policy, leaves),
         fallback=None if policy.fallback is None else fitting(method, policy.fallback, origins, by_name),
     )
     _check_ttl(resolved, by_name=by_name.get(_TTL, False))
@@ -287,6 +297,20 @@ def _let_nearer_hold(method: str, leaves: Leaves, origins: dict[str, str], near:
     winner, loser = (_HEDGES, _ATTEMPTS) if hedged > retried else (_ATTEMPTS, _HEDGES)
     why = f"{origins[winner]}: {winner.partition('.')[0]} is declared nearer"
     leaves[loser], origins[loser] = 1, why
+
+
+def _open_or_guarded(method: str, leaves: Leaves, origins: dict[str, str], near: Mapping[str, int]) -> None:
+    """A method is public or asks for rights: what is declared nearer holds. Both in one place contradict."""
+    rights = [name for name in ("auth.scopes", "auth.roles") if leaves.get(name)]
+    if not (rights and leaves.get("auth.public")):
+        return
+    nearest, public = max(near[name] for name in rights), near["auth.public"]
+    if nearest == public:
+        raise PolicyError(method, "auth.public", f"contradicts {' and '.join(rights)}; remove it, or them")
+    losers, winner = (rights, "auth.public") if public > nearest else (["auth.public"], rights[0])
+    for name in losers:
+        leaves[name] = () if name in rights else False
+        origins[name] = f"{origins[winner]}: {winner} is declared nearer"
 
 
 def _key_rules(policy: MethodPolicy, *, sent_again: bool, safe_by_itself: bool) -> IdempotencyKeyRules | None:
@@ -317,6 +341,11 @@ def _given(leaves: Leaves, group: str, policy: _P | None, rules: Callable[[_P], 
     """The rules of what somebody has declared; None for what nobody has, and for what is turned off."""
     declared = any(name.startswith(f"{group}.") for name in leaves)
     return None if policy is None or not declared or policy.off else rules(policy)
+
+
+def _auth(policy: MethodPolicy, leaves: Leaves) -> AuthPolicy | None:
+    """What is said of who may call, where something is."""
+    return policy.auth if any(name.startswith("auth.") for name in leaves) else None
 
 
 def _concurrency(method: str, leaves: Leaves, policy: ConcurrencyPolicy | None) -> ConcurrencyRules | None:

@@ -13,11 +13,8 @@ __all__ = ["INSTEAD", "reason"]
 
 #: By dotted field; a group speaks for all of its fields.
 INSTEAD: Mapping[str, str] = {
-    "auth": "remove it, and check who calls in a server interceptor of your own or in the handler",
-    "priority": "remove it; under overload nothing tells calls apart yet",
     "cache": "remove it, and keep answers where the call is made",
     "coalesce": "remove it, and call the batch method itself",
-    "rate.per_second": "remove it, and limit callers at the gateway, where rate.cost says what a call weighs",
 }
 
 

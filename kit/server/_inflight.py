@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from kit.errors import Unavailable
-from kit.server._call import Handler, ServerCall
+from kit.server._call import Handler, ServerCall, ServerMethod
 
 _T = TypeVar("_T")
 _draining: ContextVar[asyncio.Event | None] = ContextVar("kit_draining", default=None)
@@ -42,6 +42,8 @@ async def unless_draining(awaitable: Awaitable[_T]) -> _T:
 class InFlight:
     """Follows the handlers of one server."""
 
+    name = "in flight"
+
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Set when handlers that only wait should end.
@@ -50,8 +52,8 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def layer(self, inner: Handler) -> Handler:
-        """The layer that counts a handler in and out."""
+    def wrap(self, method: ServerMethod, inner: Handler) -> Handler:
+        """Counts a handler in and out."""
 
         async def handle(call: ServerCall) -> Any:
             task = asyncio.current_task()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from kit.observe import get_logger
-from kit.server._call import Layer, is_async, wrap
-from kit.server._layers import LAYERS
+from kit.policy import PolicySource
+from kit.server._call import arrived, is_async
+from kit.server._pipeline import ServerPipeline, server_pipeline
 
 log = get_logger("kit.server")
 #: Methods whose wrapped form is kept. Generated code has few; a catch-all handler may serve any name.
@@ -18,10 +19,10 @@ _MAX_KEPT = 4096
 
 
 class KitServerInterceptor(grpc.aio.ServerInterceptor):
-    """Puts the layers around every method that is served. The chain is built once for each method."""
+    """Puts the pipeline around every method that is served. The chain is built once for each method."""
 
-    def __init__(self, layers: Iterable[Layer] = LAYERS) -> None:
-        self._layers = tuple(layers)
+    def __init__(self, pipeline: ServerPipeline) -> None:
+        self._pipeline = pipeline
         self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
 
     async def intercept_service(
@@ -30,10 +31,11 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         method = handler_call_details.method
+        arrived.set(handler_call_details.invocation_metadata or ())
         try:
             rpc = await continuation(handler_call_details)
         except Exception as error:  # noqa: BLE001 - an interceptor inside failed; grpc would send the exception's text
-            return wrap(_raising(error), method, self._layers)
+            return self._pipeline.wrap(_raising(error), method)
         if rpc is None:
             return rpc
         known = self._wrapped.get(method)
@@ -48,7 +50,7 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
         if not is_async(rpc):
             log.warning("a method that is no coroutine is served without the kit", method=method)
             return rpc
-        return wrap(rpc, method, self._layers)
+        return self._pipeline.wrap(rpc, method)
 
 
 def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
@@ -61,10 +63,11 @@ def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
     return handler
 
 
-def server_interceptors() -> list[grpc.aio.ServerInterceptor]:
+def server_interceptors(*, policy: PolicySource = None) -> list[grpc.aio.ServerInterceptor]:
     """Interceptors for `grpc.aio.server(interceptors=...)`: tracing, errors, deadlines, for all four shapes.
 
     List them first: what comes after them is inside them. Handlers may be coroutines, async generators or write to the
-    context. A synchronous handler is passed by unchanged, with a warning in the log.
+    context. A synchronous handler is passed by unchanged, with a warning in the log. `policy` is as for `kit.channel`:
+    None takes what the descriptors say. Raises ConfigurationError.
     """
-    return [KitServerInterceptor()]
+    return [KitServerInterceptor(server_pipeline(policy=policy))]

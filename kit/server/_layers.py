@@ -1,4 +1,4 @@
-"""The layers of the server's pipeline, outermost first: trace > map errors > deadline > handler."""
+"""What ends a call: the status that an error becomes, and the deadline."""
 
 from __future__ import annotations
 
@@ -14,89 +14,73 @@ from kit.call import deadline as current_deadline
 from kit.call import set_deadline
 from kit.clock import SYSTEM
 from kit.errors import DeadlineExceeded
-from kit.observe import get_logger, tracing
+from kit.observe import get_logger
 from kit.server._answers import Answer, answer_to
-from kit.server._call import Handler, Layer, ServerCall
+from kit.server._call import Handler, ServerCall, ServerMethod
 
 log = get_logger("kit.server")
-#: Probes come every few seconds and tell nothing.
-_UNTRACED = "/grpc.health.v1.Health/"
 
 
-def trace(inner: Handler) -> Handler:
-    """A SERVER span for the call; current while the handler runs, so that logs and calls made inside belong to it."""
-
-    async def handle(call: ServerCall) -> Any:
-        if not tracing.enabled() or call.method.startswith(_UNTRACED):
-            return await inner(call)
-        span = tracing.server_span(call.method, call.context.invocation_metadata() or ())
-        try:
-            with tracing.current(span):
-                return await inner(call)
-        finally:
-            tracing.end_span(span, call.code, call.details)
-
-    return handle
-
-
-def map_errors(inner: Handler) -> Handler:
+class MapErrorsLayer:
     """Ends the call with a status whatever the handler raises (`_answers`); `context.abort` passes as it is."""
 
-    async def handle(call: ServerCall) -> Any:
-        try:
-            response = await inner(call)
-        except grpc.aio.AbortError:
-            _note_own_status(call)
-            raise
-        except asyncio.CancelledError:
-            await _end_cancelled(call)
-            raise
-        except Exception as error:  # noqa: BLE001 - no exception reaches a client as text
-            if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):
-                # A write or read failed: there is no longer anybody at the other end.
-                call.code, call.details = grpc.StatusCode.CANCELLED, "the client is gone"
-                raise asyncio.CancelledError from None
-            answer = answer_to(error, lambda: secrets.token_hex(8))
-            _log_failure(call, answer, error)
-            await _abort(call, answer)
-        else:
-            _note_own_status(call)
-            return response
+    name = "map errors"
 
-    return handle
+    def wrap(self, method: ServerMethod, inner: Handler) -> Handler:
+        async def handle(call: ServerCall) -> Any:
+            try:
+                response = await inner(call)
+            except grpc.aio.AbortError:
+                _note_own_status(call)
+                raise
+            except asyncio.CancelledError:
+                await _end_cancelled(call)
+                raise
+            except Exception as error:  # noqa: BLE001 - no exception reaches a client as text
+                if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError):
+                    # A write or read failed: there is no longer anybody at the other end.
+                    call.code, call.details = grpc.StatusCode.CANCELLED, "the client is gone"
+                    raise asyncio.CancelledError from None
+                answer = answer_to(error, lambda: secrets.token_hex(8))
+                _log_failure(call, answer, error)
+                await _abort(call, answer)
+            else:
+                _note_own_status(call)
+                return response
+
+        return handle
 
 
-def deadline(inner: Handler) -> Handler:
+class DeadlineLayer:
     """Refuses a call whose time is up, hands the rest to calls made inside, cancels the handler at its end."""
 
-    async def handle(call: ServerCall) -> Any:
-        remaining = _remaining(call.context)
-        if remaining is None:
-            set_deadline(None)
-            return await inner(call)
-        if remaining <= 0:
-            raise DeadlineExceeded("the deadline had passed when the call arrived")
-        # Each call runs in a context of its own, which ends with it: nothing is to be reset.
-        set_deadline(SYSTEM.now() + remaining)
-        try:
-            async with asyncio.timeout(remaining) as scope:
-                return await inner(call)
-        except TimeoutError:
-            if scope.expired():
-                raise DeadlineExceeded("the deadline passed while the call was served") from None
-            raise
+    name = "deadline"
 
-    return handle
+    def wrap(self, method: ServerMethod, inner: Handler) -> Handler:
+        async def handle(call: ServerCall) -> Any:
+            remaining = _remaining(call.context)
+            if remaining is None:
+                set_deadline(None)
+                return await inner(call)
+            if remaining <= 0:
+                raise DeadlineExceeded("the deadline had passed when the call arrived")
+            # Each call runs in a context of its own, which ends with it: nothing is to be reset.
+            set_deadline(SYSTEM.now() + remaining)
+            try:
+                async with asyncio.timeout(remaining) as scope:
+                    return await inner(call)
+            except TimeoutError:
+                if scope.expired():
+                    raise DeadlineExceeded("the deadline passed while the call was served") from None
+                raise
+
+        return handle
 
 
 def _remaining(context: Any) -> float | None:
     """Seconds, or None without a deadline, which grpc's stubs do not say."""
     left: float | None = context.time_remaining()
     return left
-
-
-#: In the order of the module's first line.
-LAYERS: tuple[Layer, ...] = (trace, map_errors, deadline)
 
 
 def _note_own_status(call: ServerCall) -> None:

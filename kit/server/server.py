@@ -23,11 +23,12 @@ from kit.discovery import Registration, Registry
 from kit.errors import ConfigurationError, UsageError
 from kit.health import LIVENESS, OVERALL, READINESS, STARTUP, HealthService
 from kit.observe import get_logger
+from kit.policy import PolicySource
 from kit.recovery.stopping import StopRequest
 from kit.server._inflight import InFlight
 from kit.server._interceptor import KitServerInterceptor
-from kit.server._layers import LAYERS
 from kit.server._options import server_options
+from kit.server._pipeline import server_pipeline
 from kit.server._recorder import Recorder
 
 log = get_logger("kit.server")
@@ -47,6 +48,7 @@ class Server:
         self,
         name: str,
         *,
+        policy: PolicySource = None,
         listen: str | None = None,
         register: bool | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
@@ -56,7 +58,8 @@ class Server:
         registry: Registry | None = None,
         weight: float = 1.0,
     ) -> None:
-        """`name` is the name in the local registry and in telemetry.
+        """`name` is the name in the local registry and in telemetry. `policy` is as for `kit.channel`: None takes what
+        the descriptors say.
 
         What is None comes from the environment: `listen` from KIT_LISTEN ("127.0.0.1:0"), `register` from KIT_REGISTER
         (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s). `interceptors` come
@@ -77,6 +80,7 @@ class Server:
         self._task_functions: list[tuple[str, AsyncFunction]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._in_flight = InFlight()
+        self._pipeline = server_pipeline(policy=policy, in_flight=self._in_flight)
         self._grpc: grpc.aio.Server | None = None
         self._registration: Registration | None = None
         self._port = 0
@@ -221,7 +225,7 @@ class Server:
             raise UsageError(f"the server {self.name} has been started already")
 
     def _build(self) -> grpc.aio.Server:
-        kit = KitServerInterceptor((self._in_flight.layer, *LAYERS))
+        kit = KitServerInterceptor(self._pipeline)
         server = grpc.aio.server(interceptors=[kit, *self._interceptors], options=self._options.channel)
         self._recorder.replay(server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)

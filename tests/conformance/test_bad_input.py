@@ -738,7 +738,8 @@ def test_options_that_cannot_be_meant_name_their_field(make: Any, field: str, er
 IN_TOML: list[tuple[str, str, str]] = [
     ("timeot = 1", "timeot", "did you mean timeout"),
     ("retry = { max_atempts = 2 }", "retry.max_atempts", "did you mean retry.max_attempts"),
-    ("auth = { scopes = 'x' }", "auth", "no layer enforces this; remove it"),
+    ("auth = { scopes = 'x' }", "auth.scopes", "must be a list of texts"),
+    ("cache = { max_entries = 1 }", "cache", "no layer enforces this; remove it"),
     ("timeout = -1", "timeout", "must be longer than 0 seconds"),
     ("timeout = '-1s'", "timeout", "a number of seconds, or a time such as"),
     ("timeout = nan", "timeout", "must be longer than 0 seconds"),
@@ -808,7 +809,8 @@ async def test_a_preset_in_the_environment_that_there_is_none_of_is_refused(monk
         (policy_pb2.MethodPolicy(timeout=Duration(seconds=-1)), "timeout", "must be longer than 0"),
         (policy_pb2.MethodPolicy(timeout=Duration(seconds=4_000_000_000)), "timeout", "must be at most"),
         (policy_pb2.MethodPolicy(retry=policy_pb2.RetryPolicy(max_attempts=9)), "retry.max_attempts", "must be 1 to 5"),
-        (policy_pb2.MethodPolicy(auth=policy_pb2.AuthPolicy(scopes=["x"])), "auth", "no layer enforces this"),
+        (policy_pb2.MethodPolicy(auth=policy_pb2.AuthPolicy(scopes=["x"], public=True)), "auth.public", "contradicts"),
+        (policy_pb2.MethodPolicy(cache=policy_pb2.CachePolicy(max_entries=1)), "cache", "no layer enforces this"),
     ],
 )
 async def test_a_policy_in_a_proto_that_cannot_be_meant_is_refused_with_the_stub(

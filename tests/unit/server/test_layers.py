@@ -11,13 +11,19 @@ import grpc.aio
 import pytest
 
 from kit import errors
-from kit.server import _layers
-from kit.server._call import Handler, ServerCall, compose
+from kit.pipeline import Shape
+from kit.policy import policy_for
+from kit.server._call import Handler, ServerCall, ServerMethod, compose
+from kit.server._layers import DeadlineLayer, MapErrorsLayer
+from kit.server._pipeline import server_pipeline
 from tests.unit.server.fakes import FakeContext
+
+PATH = "/test.Echo/UnaryUnary"
+METHOD = ServerMethod(PATH, Shape.UNARY_UNARY, policy_for(PATH))
 
 
 def call_of(context: FakeContext) -> ServerCall:
-    return ServerCall("/test.Echo/UnaryUnary", "request", context)  # type: ignore[arg-type]  # a fake
+    return ServerCall(PATH, "request", context)  # type: ignore[arg-type]  # a fake
 
 
 def handler(act: Callable[[], Awaitable[Any]]) -> Handler:
@@ -30,25 +36,26 @@ def handler(act: Callable[[], Awaitable[Any]]) -> Handler:
 async def test_layers_wrap_in_the_order_in_which_they_are_listed() -> None:
     order: list[str] = []
 
-    def layer(name: str) -> Callable[[Handler], Handler]:
-        def wrap(inner: Handler) -> Handler:
+    class Noting:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def wrap(self, method: ServerMethod, inner: Handler) -> Handler:
             async def handle(call: ServerCall) -> Any:
-                order.append(name)
+                order.append(self.name)
                 return await inner(call)
 
             return handle
 
-        return wrap
-
     async def act() -> str:
         return "done"
 
-    assert await compose([layer("a"), layer("b")], handler(act))(call_of(FakeContext())) == "done"
+    assert await compose([Noting("a"), Noting("b")], METHOD, handler(act))(call_of(FakeContext())) == "done"
     assert order == ["a", "b"]
 
 
-def test_the_servers_pipeline_is_trace_then_errors_then_deadline() -> None:
-    assert [layer.__name__ for layer in _layers.LAYERS] == ["trace", "map_errors", "deadline"]
+def test_the_servers_pipeline_is_telemetry_then_errors_then_deadline() -> None:
+    assert server_pipeline().describe() == ["telemetry", "map errors", "deadline"]
 
 
 async def test_an_expired_call_is_refused_before_the_handler() -> None:
@@ -57,7 +64,7 @@ async def test_an_expired_call_is_refused_before_the_handler() -> None:
 
     context = FakeContext(remaining=0)
     with pytest.raises(grpc.aio.AbortError):
-        await compose(_layers.LAYERS, handler(act))(call_of(context))
+        await compose(server_pipeline().layers, METHOD, handler(act))(call_of(context))
     assert context.aborted is not None
     assert context.aborted[0] is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -74,7 +81,7 @@ async def test_a_handler_that_outlives_its_deadline_is_cancelled_and_told_so() -
     context = FakeContext(remaining=0.01)
     call = call_of(context)
     with pytest.raises(grpc.aio.AbortError):
-        await compose([_layers.map_errors, _layers.deadline], handler(act))(call)
+        await compose([MapErrorsLayer(), DeadlineLayer()], METHOD, handler(act))(call)
     assert cancelled.is_set()
     assert call.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -85,7 +92,7 @@ async def test_a_write_to_a_client_that_is_gone_is_no_defect() -> None:
 
     call = call_of(FakeContext())
     with pytest.raises(asyncio.CancelledError):
-        await _layers.map_errors(handler(act))(call)
+        await MapErrorsLayer().wrap(METHOD, handler(act))(call)
     assert call.code is grpc.StatusCode.CANCELLED
 
 
@@ -98,4 +105,4 @@ async def test_an_error_raised_after_the_handlers_own_abort_keeps_the_aborts_sta
         raise errors.NotFound("late")
 
     with pytest.raises(asyncio.CancelledError):
-        await _layers.map_errors(handler(act))(call_of(AbortedContext()))
+        await MapErrorsLayer().wrap(METHOD, handler(act))(call_of(AbortedContext()))

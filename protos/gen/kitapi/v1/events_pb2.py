@@ -23,50 +23,75 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kitapi/v1/events.proto\x12\tkitapi.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x12\n\ntracestate\x18\x07 \x01(\t\x12%\n\x07payload\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\"E\n\x0fSearchRequested\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\"a\n\x0fSearchCompleted\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x0f\n\x07results\x18\x03 \x01(\x04\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\"R\n\x0cSearchFailed\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"K\n\rImportStarted\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x12\n\nfile_count\x18\x03 \x01(\x04\"S\n\x0eImportProgress\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\x17\n\x0fprocessed_files\x18\x02 \x01(\x04\x12\x13\n\x0btotal_files\x18\x03 \x01(\x04\"R\n\x0fImportCompleted\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\r\n\x05\x66iles\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\"%\n\x10WorkspaceDeleted\x12\x11\n\tworkspace\x18\x01 \x01(\t\"/\n\x10\x43\x61\x63heInvalidated\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"(\n\x08\x43\x61\x63heHit\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\")\n\tCacheMiss\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"B\n\x0bPortChanged\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08old_port\x18\x02 \x01(\r\x12\x10\n\x08new_port\x18\x03 \x01(\r\"<\n\x0cPortConflict\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\".\n\rPortAvailable\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"i\n\x11HealthCheckFailed\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x12\n\nold_status\x18\x03 \x01(\t\x12\x12\n\nnew_status\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"[\n\x12HealthCheckSuccess\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x12\n\nold_status\x18\x03 \x01(\t\x12\x12\n\nnew_status\x18\x04 \x01(\t\"m\n\x13\x42reakerStateChanged\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x11\n\told_state\x18\x03 \x01(\t\x12\x11\n\tnew_state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"?\n\x0ePolicyReloaded\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kitapi/v1/events.proto\x12\tkitapi.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x12\n\ntracestate\x18\x07 \x01(\t\x12%\n\x07payload\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\"E\n\x0fSearchRequested\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\"a\n\x0fSearchCompleted\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x0f\n\x07results\x18\x03 \x01(\x04\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\"R\n\x0cSearchFailed\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"K\n\rImportStarted\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x12\n\nfile_count\x18\x03 \x01(\x04\"S\n\x0eImportProgress\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\x17\n\x0fprocessed_files\x18\x02 \x01(\x04\x12\x13\n\x0btotal_files\x18\x03 \x01(\x04\"R\n\x0fImportCompleted\x12\x13\n\x0bimport_name\x18\x01 \x01(\t\x12\r\n\x05\x66iles\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\"%\n\x10WorkspaceDeleted\x12\x11\n\tworkspace\x18\x01 \x01(\t\"/\n\x10\x43\x61\x63heInvalidated\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"(\n\x08\x43\x61\x63heHit\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\")\n\tCacheMiss\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\"B\n\x0bPortChanged\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08old_port\x18\x02 \x01(\r\x12\x10\n\x08new_port\x18\x03 \x01(\r\"<\n\x0cPortConflict\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\".\n\rPortAvailable\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"i\n\x11HealthCheckFailed\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x12\n\nold_status\x18\x03 \x01(\t\x12\x12\n\nnew_status\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"[\n\x12HealthCheckSuccess\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x12\n\nold_status\x18\x03 \x01(\t\x12\x12\n\nnew_status\x18\x04 \x01(\t\"m\n\x13\x42reakerStateChanged\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x11\n\told_state\x18\x03 \x01(\t\x12\x11\n\tnew_state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"?\n\x0ePolicyReloaded\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t\";\n\nEventsLost\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\".\n\rServerStarted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\">\n\nDrainBegun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\r\"a\n\x0fWorkerRestarted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\r\x12\x0f\n\x07old_pid\x18\x03 \x01(\r\x12\x0f\n\x07new_pid\x18\x04 \x01(\r\x12\x0e\n\x06reason\x18\x05 \x01(\t\"q\n\x0f\x43hannelWarmedUp\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x03(\t\x12\x0e\n\x06\x66\x61iled\x18\x03 \x03(\t\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x10\x45ndpointsChanged\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"B\n\x0f\x45ndpointEjected\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x10\x45ndpointReturned\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"T\n\x13\x45ndpointUnreachable\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05tries\x18\x03 \x01(\r\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"`\n\x13\x45ndpointReconnected\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12(\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"-\n\x0cLookupFailed\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\"G\n\x14\x43\x65rtificatesReloaded\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kitapi.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=98
-  _globals['_EVENT']._serialized_end=290
-  _globals['_SEARCHREQUESTED']._serialized_start=292
-  _globals['_SEARCHREQUESTED']._serialized_end=361
-  _globals['_SEARCHCOMPLETED']._serialized_start=363
-  _globals['_SEARCHCOMPLETED']._serialized_end=460
-  _globals['_SEARCHFAILED']._serialized_start=462
-  _globals['_SEARCHFAILED']._serialized_end=544
-  _globals['_IMPORTSTARTED']._serialized_start=546
-  _globals['_IMPORTSTARTED']._serialized_end=621
-  _globals['_IMPORTPROGRESS']._serialized_start=623
-  _globals['_IMPORTPROGRESS']._serialized_end=706
-  _globals['_IMPORTCOMPLETED']._serialized_start=708
-  _globals['_IMPORTCOMPLETED']._serialized_end=790
-  _globals['_WORKSPACEDELETED']._serialized_start=792
-  _globals['_WORKSPACEDELETED']._serialized_end=829
-  _globals['_CACHEINVALIDATED']._serialized_start=831
-  _globals['_CACHEINVALIDATED']._serialized_end=878
-  _globals['_CACHEHIT']._serialized_start=880
-  _globals['_CACHEHIT']._serialized_end=920
-  _globals['_CACHEMISS']._serialized_start=922
-  _globals['_CACHEMISS']._serialized_end=963
-  _globals['_PORTCHANGED']._serialized_start=965
-  _globals['_PORTCHANGED']._serialized_end=1031
-  _globals['_PORTCONFLICT']._serialized_start=1033
-  _globals['_PORTCONFLICT']._serialized_end=1093
-  _globals['_PORTAVAILABLE']._serialized_start=1095
-  _globals['_PORTAVAILABLE']._serialized_end=1141
-  _globals['_HEALTHCHECKFAILED']._serialized_start=1143
-  _globals['_HEALTHCHECKFAILED']._serialized_end=1248
-  _globals['_HEALTHCHECKSUCCESS']._serialized_start=1250
-  _globals['_HEALTHCHECKSUCCESS']._serialized_end=1341
-  _globals['_BREAKERSTATECHANGED']._serialized_start=1343
-  _globals['_BREAKERSTATECHANGED']._serialized_end=1452
-  _globals['_POLICYRELOADED']._serialized_start=1454
-  _globals['_POLICYRELOADED']._serialized_end=1517
+  _globals['_EVENT']._serialized_start=130
+  _globals['_EVENT']._serialized_end=322
+  _globals['_SEARCHREQUESTED']._serialized_start=324
+  _globals['_SEARCHREQUESTED']._serialized_end=393
+  _globals['_SEARCHCOMPLETED']._serialized_start=395
+  _globals['_SEARCHCOMPLETED']._serialized_end=492
+  _globals['_SEARCHFAILED']._serialized_start=494
+  _globals['_SEARCHFAILED']._serialized_end=576
+  _globals['_IMPORTSTARTED']._serialized_start=578
+  _globals['_IMPORTSTARTED']._serialized_end=653
+  _globals['_IMPORTPROGRESS']._serialized_start=655
+  _globals['_IMPORTPROGRESS']._serialized_end=738
+  _globals['_IMPORTCOMPLETED']._serialized_start=740
+  _globals['_IMPORTCOMPLETED']._serialized_end=822
+  _globals['_WORKSPACEDELETED']._serialized_start=824
+  _globals['_WORKSPACEDELETED']._serialized_end=861
+  _globals['_CACHEINVALIDATED']._serialized_start=863
+  _globals['_CACHEINVALIDATED']._serialized_end=910
+  _globals['_CACHEHIT']._serialized_start=912
+  _globals['_CACHEHIT']._serialized_end=952
+  _globals['_CACHEMISS']._serialized_start=954
+  _globals['_CACHEMISS']._serialized_end=995
+  _globals['_PORTCHANGED']._serialized_start=997
+  _globals['_PORTCHANGED']._serialized_end=1063
+  _globals['_PORTCONFLICT']._serialized_start=1065
+  _globals['_PORTCONFLICT']._serialized_end=1125
+  _globals['_PORTAVAILABLE']._serialized_start=1127
+  _globals['_PORTAVAILABLE']._serialized_end=1173
+  _globals['_HEALTHCHECKFAILED']._serialized_start=1175
+  _globals['_HEALTHCHECKFAILED']._serialized_end=1280
+  _globals['_HEALTHCHECKSUCCESS']._serialized_start=1282
+  _globals['_HEALTHCHECKSUCCESS']._serialized_end=1373
+  _globals['_BREAKERSTATECHANGED']._serialized_start=1375
+  _globals['_BREAKERSTATECHANGED']._serialized_end=1484
+  _globals['_POLICYRELOADED']._serialized_start=1486
+  _globals['_POLICYRELOADED']._serialized_end=1549
+  _globals['_EVENTSLOST']._serialized_start=1551
+  _globals['_EVENTSLOST']._serialized_end=1610
+  _globals['_SERVERSTARTED']._serialized_start=1612
+  _globals['_SERVERSTARTED']._serialized_end=1658
+  _globals['_DRAINBEGUN']._serialized_start=1660
+  _globals['_DRAINBEGUN']._serialized_end=1722
+  _globals['_WORKERRESTARTED']._serialized_start=1724
+  _globals['_WORKERRESTARTED']._serialized_end=1821
+  _globals['_CHANNELWARMEDUP']._serialized_start=1823
+  _globals['_CHANNELWARMEDUP']._serialized_end=1936
+  _globals['_ENDPOINTSCHANGED']._serialized_start=1938
+  _globals['_ENDPOINTSCHANGED']._serialized_end=2004
+  _globals['_ENDPOINTEJECTED']._serialized_start=2006
+  _globals['_ENDPOINTEJECTED']._serialized_end=2072
+  _globals['_ENDPOINTRETURNED']._serialized_start=2074
+  _globals['_ENDPOINTRETURNED']._serialized_end=2141
+  _globals['_ENDPOINTUNREACHABLE']._serialized_start=2143
+  _globals['_ENDPOINTUNREACHABLE']._serialized_end=2227
+  _globals['_ENDPOINTRECONNECTED']._serialized_start=2229
+  _globals['_ENDPOINTRECONNECTED']._serialized_end=2325
+  _globals['_LOOKUPFAILED']._serialized_start=2327
+  _globals['_LOOKUPFAILED']._serialized_end=2372
+  _globals['_CERTIFICATESRELOADED']._serialized_start=2374
+  _globals['_CERTIFICATESRELOADED']._serialized_end=2445
 # @@protoc_insertion_point(module_scope)

@@ -50,14 +50,26 @@ class Process(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     instance_id: _builtins.str
     version: _builtins.str
     pid: _builtins.int
     address: _builtins.str
     workers: _builtins.int
+    """Processes that serve at the same address, this one included."""
+    in_flight: _builtins.int
+    """Calls that are served now."""
+    draining: _builtins.bool
+    last_event: _builtins.int
+    """Position of the last event; 0 before the first."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -68,10 +80,14 @@ class Process(_message.Message):
         address: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         workers: _builtins.int = ...,
+        services: _abc.Iterable[_builtins.str] | None = ...,
+        in_flight: _builtins.int = ...,
+        draining: _builtins.bool = ...,
+        last_event: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "instance_id", b"instance_id", "name", b"name", "pid", b"pid", "start_time", b"start_time", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "in_flight", b"in_flight", "instance_id", b"instance_id", "last_event", b"last_event", "name", b"name", "pid", b"pid", "services", b"services", "start_time", b"start_time", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,21 +160,38 @@ class Breaker(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     FAILURE_RATE_FIELD_NUMBER: _builtins.int
     CHANGED_TIME_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
+    """Empty on a channel that is grpc's own: it has one for all."""
     method: _builtins.str
-    """Empty where the breaker is the whole endpoint's."""
+    """"package.Service/Method" where it is that method's alone, else empty: see methods."""
     state: Global___Breaker.State.ValueType
     reason: _builtins.str
     successes: _builtins.int
     failures: _builtins.int
     failure_rate: _builtins.float
     """Share of failures, 0 to 1; -1 before there are enough calls."""
+    target: _builtins.str
+    """What the channel was opened to; empty on a channel that is grpc's own."""
+    refused: _builtins.int
+    """Calls that it has refused."""
+    held: _builtins.bool
+    """Open until it is closed by hand."""
     @_builtins.property
     def time_to_half_open(self) -> _duration_pb2.Duration:
         """Time until probes are let through; only while OPEN."""
 
     @_builtins.property
-    def changed_time(self) -> _timestamp_pb2.Timestamp: ...
+    def changed_time(self) -> _timestamp_pb2.Timestamp:
+        """Unset before the first change."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Methods called so far that share it."""
+
     def __init__(
         self,
         *,
@@ -171,10 +204,14 @@ class Breaker(_message.Message):
         failures: _builtins.int = ...,
         failure_rate: _builtins.float = ...,
         changed_time: _timestamp_pb2.Timestamp | None = ...,
+        target: _builtins.str = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _builtins.int = ...,
+        held: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_time", b"changed_time", "time_to_half_open", b"time_to_half_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_time", b"changed_time", "endpoint", b"endpoint", "failure_rate", b"failure_rate", "failures", b"failures", "method", b"method", "reason", b"reason", "state", b"state", "successes", b"successes", "time_to_half_open", b"time_to_half_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_time", b"changed_time", "endpoint", b"endpoint", "failure_rate", b"failure_rate", "failures", b"failures", "held", b"held", "method", b"method", "methods", b"methods", "reason", b"reason", "refused", b"refused", "state", b"state", "successes", b"successes", "target", b"target", "time_to_half_open", b"time_to_half_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,11 +225,18 @@ class SetBreakerRequest(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     method: _builtins.str
+    """One of those that share the breaker; may be empty where the endpoint has only one."""
     state: Global___Breaker.State.ValueType
     """OPEN or CLOSED."""
     reason: _builtins.str
+    target: _builtins.str
+    """May be empty where only one channel has that endpoint."""
+    hold: _builtins.bool
+    """OPEN only: until it is closed by hand, and not only for the time that its policy says."""
     def __init__(
         self,
         *,
@@ -200,10 +244,12 @@ class SetBreakerRequest(_message.Message):
         method: _builtins.str = ...,
         state: Global___Breaker.State.ValueType = ...,
         reason: _builtins.str = ...,
+        target: _builtins.str = ...,
+        hold: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "method", b"method", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "hold", b"hold", "method", b"method", "reason", b"reason", "state", b"state", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,6 +330,10 @@ class Endpoint(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     LATENCY_P50_FIELD_NUMBER: _builtins.int
     LATENCY_P99_FIELD_NUMBER: _builtins.int
+    CONNECTS_FIELD_NUMBER: _builtins.int
+    CONNECT_FAILURES_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    FAILED_CHECKS_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     address: _builtins.str
     health: Global___Endpoint.Health.ValueType
@@ -292,7 +342,15 @@ class Endpoint(_message.Message):
     """grpc's connectivity state."""
     in_flight: _builtins.int
     calls: _builtins.int
+    """Calls and latencies are metrics' to count: unset where nothing here does."""
     failures: _builtins.int
+    connects: _builtins.int
+    """Connections that were made, and tries that failed, as far as the channel looks after them."""
+    connect_failures: _builtins.int
+    last_error: _builtins.str
+    """Why the last try failed."""
+    failed_checks: _builtins.int
+    """Health checks that failed in a row."""
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -310,10 +368,14 @@ class Endpoint(_message.Message):
         failures: _builtins.int = ...,
         latency_p50: _duration_pb2.Duration | None = ...,
         latency_p99: _duration_pb2.Duration | None = ...,
+        connects: _builtins.int = ...,
+        connect_failures: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+        failed_checks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latency_p50", b"latency_p50", "latency_p99", b"latency_p99"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "calls", b"calls", "connectivity", b"connectivity", "ejected", b"ejected", "failures", b"failures", "health", b"health", "in_flight", b"in_flight", "latency_p50", b"latency_p50", "latency_p99", b"latency_p99", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "calls", b"calls", "connect_failures", b"connect_failures", "connectivity", b"connectivity", "connects", b"connects", "ejected", b"ejected", "failed_checks", b"failed_checks", "failures", b"failures", "health", b"health", "in_flight", b"in_flight", "last_error", b"last_error", "latency_p50", b"latency_p50", "latency_p99", b"latency_p99", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -365,11 +427,20 @@ class Limit(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """What is limited: methods, a service, or all that is served."""
     kind: _builtins.str
+    """"concurrency", "rate", "retry throttle", "retry budget", ..."""
     limit: _builtins.float
+    """Unset where there is none at the moment."""
     used: _builtins.float
     rejected: _builtins.int
+    target: _builtins.str
+    """What the channel was opened to; empty for what is limited in the server."""
+    queued: _builtins.int
+    """Calls that wait for their turn."""
     def __init__(
         self,
         *,
@@ -378,10 +449,12 @@ class Limit(_message.Message):
         limit: _builtins.float = ...,
         used: _builtins.float = ...,
         rejected: _builtins.int = ...,
+        target: _builtins.str = ...,
+        queued: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "limit", b"limit", "name", b"name", "rejected", b"rejected", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "limit", b"limit", "name", b"name", "queued", b"queued", "rejected", b"rejected", "target", b"target", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,13 +524,21 @@ class EffectivePolicy(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     ORIGINS_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """"package.Service/Method" """
+    served: _builtins.bool
+    """In force for calls that are served here; else for those made over a channel."""
+    target: _builtins.str
+    """What the channel was opened to."""
     @_builtins.property
     def policy(self) -> _policy_pb2.MethodPolicy: ...
     @_builtins.property
     def origins(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Dotted field name to its origin: "code", "env", "overlay", "proto", "preset", "default"."""
+        """Dotted field name to the words for where its value comes from, as `kit explain` prints them. A time without limit has an
+        origin and no value.
+        """
 
     def __init__(
         self,
@@ -465,10 +546,12 @@ class EffectivePolicy(_message.Message):
         method: _builtins.str = ...,
         policy: _policy_pb2.MethodPolicy | None = ...,
         origins: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        served: _builtins.bool = ...,
+        target: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "origins", b"origins", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "origins", b"origins", "policy", b"policy", "served", b"served", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -532,6 +615,7 @@ class Call(_message.Message):
     STOP_REASON_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     target: _builtins.str
     code: _builtins.str
@@ -539,6 +623,8 @@ class Call(_message.Message):
     stop_reason: _builtins.str
     """Why no further attempt was made."""
     trace_id: _builtins.str
+    degraded: _builtins.str
+    """What answered in place of the call, which failed; empty where nothing did."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -557,10 +643,11 @@ class Call(_message.Message):
         stop_reason: _builtins.str = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         trace_id: _builtins.str = ...,
+        degraded: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "code", b"code", "duration", b"duration", "message", b"message", "method", b"method", "start_time", b"start_time", "stop_reason", b"stop_reason", "target", b"target", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "code", b"code", "degraded", b"degraded", "duration", b"duration", "message", b"message", "method", b"method", "start_time", b"start_time", "stop_reason", b"stop_reason", "target", b"target", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -651,10 +738,16 @@ class Port(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     HEALTHY_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     port: _builtins.int
     pid: _builtins.int
     healthy: _builtins.bool
+    """Somebody listens there."""
+    address: _builtins.str
+    """Empty for a port that is held and not announced."""
+    instance_id: _builtins.str
     def __init__(
         self,
         *,
@@ -662,10 +755,12 @@ class Port(_message.Message):
         port: _builtins.int = ...,
         pid: _builtins.int = ...,
         healthy: _builtins.bool = ...,
+        address: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["healthy", b"healthy", "pid", b"pid", "port", b"port", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "healthy", b"healthy", "instance_id", b"instance_id", "pid", b"pid", "port", b"port", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -775,7 +870,7 @@ class WatchEventsRequest(_message.Message):
     """Events after this position; 0 means from the first that is kept."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only payloads of these message names; empty means all."""
+        """Only payloads of these message names, full ("kitapi.v1.DrainBegun") or short; empty means all. EventsLost always comes."""
 
     def __init__(
         self,

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 
 class OpsServiceStub:
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     def __init__(self, channel):
@@ -90,8 +91,9 @@ class OpsServiceStub:
 
 
 class OpsServiceServicer:
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     def GetProcess(self, request, context):
@@ -108,7 +110,7 @@ class OpsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetBreaker(self, request, context):
-        """Opens or closes one breaker by hand.
+        """Opens or closes one breaker by hand. FAILED_PRECONDITION where what is named is more than one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,7 +135,8 @@ class OpsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """The last calls that were made from here, newest first.
+        """The last calls made from here that were more than one attempt that succeeded at once, newest first: those that failed,
+        were tried again, hedged or refused, or had a fallback, and streams. Neither metadata nor messages are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +155,8 @@ class OpsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchEvents(self, request, context):
-        """Events from after a position on, then as they happen.
+        """Events from after a position on, then as they happen. A reader that is too slow gets an EventsLost in place of what it
+        missed. Ends with UNAVAILABLE when the process drains.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,8 +224,9 @@ def add_OpsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OpsService:
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     @staticmethod

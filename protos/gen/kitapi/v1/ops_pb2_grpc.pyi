@@ -28,8 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OpsServiceStub:
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     @_typing.overload
@@ -40,21 +41,26 @@ class OpsServiceStub:
     """Who this process is."""
     ListBreakers: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListBreakersRequest, _ops_pb2.ListBreakersResponse]
     SetBreaker: _grpc.UnaryUnaryMultiCallable[_ops_pb2.SetBreakerRequest, _ops_pb2.Breaker]
-    """Opens or closes one breaker by hand."""
+    """Opens or closes one breaker by hand. FAILED_PRECONDITION where what is named is more than one."""
     ListEndpoints: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListEndpointsRequest, _ops_pb2.ListEndpointsResponse]
     ListLimits: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListLimitsRequest, _ops_pb2.ListLimitsResponse]
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListPoliciesRequest, _ops_pb2.ListPoliciesResponse]
     ListCalls: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListCallsRequest, _ops_pb2.ListCallsResponse]
-    """The last calls that were made from here, newest first."""
+    """The last calls made from here that were more than one attempt that succeeded at once, newest first: those that failed,
+    were tried again, hedged or refused, or had a fallback, and streams. Neither metadata nor messages are kept.
+    """
     ListPorts: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListPortsRequest, _ops_pb2.ListPortsResponse]
     ListHealth: _grpc.UnaryUnaryMultiCallable[_ops_pb2.ListHealthRequest, _ops_pb2.ListHealthResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_ops_pb2.WatchEventsRequest, _events_pb2.Event]
-    """Events from after a position on, then as they happen."""
+    """Events from after a position on, then as they happen. A reader that is too slow gets an EventsLost in place of what it
+    missed. Ends with UNAVAILABLE when the process drains.
+    """
 
 @_typing.type_check_only
 class OpsServiceAsyncStub(OpsServiceStub):
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -62,20 +68,25 @@ class OpsServiceAsyncStub(OpsServiceStub):
     """Who this process is."""
     ListBreakers: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListBreakersRequest, _ops_pb2.ListBreakersResponse]  # type: ignore[assignment]
     SetBreaker: _aio.UnaryUnaryMultiCallable[_ops_pb2.SetBreakerRequest, _ops_pb2.Breaker]  # type: ignore[assignment]
-    """Opens or closes one breaker by hand."""
+    """Opens or closes one breaker by hand. FAILED_PRECONDITION where what is named is more than one."""
     ListEndpoints: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListEndpointsRequest, _ops_pb2.ListEndpointsResponse]  # type: ignore[assignment]
     ListLimits: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListLimitsRequest, _ops_pb2.ListLimitsResponse]  # type: ignore[assignment]
     ListPolicies: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListPoliciesRequest, _ops_pb2.ListPoliciesResponse]  # type: ignore[assignment]
     ListCalls: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListCallsRequest, _ops_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """The last calls that were made from here, newest first."""
+    """The last calls made from here that were more than one attempt that succeeded at once, newest first: those that failed,
+    were tried again, hedged or refused, or had a fallback, and streams. Neither metadata nor messages are kept.
+    """
     ListPorts: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListPortsRequest, _ops_pb2.ListPortsResponse]  # type: ignore[assignment]
     ListHealth: _aio.UnaryUnaryMultiCallable[_ops_pb2.ListHealthRequest, _ops_pb2.ListHealthResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_ops_pb2.WatchEventsRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Events from after a position on, then as they happen."""
+    """Events from after a position on, then as they happen. A reader that is too slow gets an EventsLost in place of what it
+    missed. Ends with UNAVAILABLE when the process drains.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Served by every process that runs a kit server. Reading needs no scope unless the server says otherwise; changing needs
-    "ops.write".
+    """Served by every process that runs a kit server, on loopback and wherever the server knows its callers (kit.Server(admin=)).
+    Changing needs a caller with the scope "ops.write". Each process answers for itself: one worker of several does not know
+    of the others.
     """
 
     @_abc_1.abstractmethod
@@ -99,7 +110,7 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ops_pb2.SetBreakerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ops_pb2.Breaker, _abc.Awaitable[_ops_pb2.Breaker]]:
-        """Opens or closes one breaker by hand."""
+        """Opens or closes one breaker by hand. FAILED_PRECONDITION where what is named is more than one."""
 
     @_abc_1.abstractmethod
     def ListEndpoints(
@@ -128,7 +139,9 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ops_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ops_pb2.ListCallsResponse, _abc.Awaitable[_ops_pb2.ListCallsResponse]]:
-        """The last calls that were made from here, newest first."""
+        """The last calls made from here that were more than one attempt that succeeded at once, newest first: those that failed,
+        were tried again, hedged or refused, or had a fallback, and streams. Neither metadata nor messages are kept.
+        """
 
     @_abc_1.abstractmethod
     def ListPorts(
@@ -150,6 +163,8 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ops_pb2.WatchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_events_pb2.Event], _abc.AsyncIterator[_events_pb2.Event]]:
-        """Events from after a position on, then as they happen."""
+        """Events from after a position on, then as they happen. A reader that is too slow gets an EventsLost in place of what it
+        missed. Ends with UNAVAILABLE when the process drains.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

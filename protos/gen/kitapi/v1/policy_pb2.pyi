@@ -578,7 +578,7 @@ class RatePolicy(_message.Message):
     cost: _builtins.int
     """Tokens that one call costs at the gateway; 0 is free. Default 1."""
     per_second: _builtins.float
-    """Calls per second that one server process takes of this method."""
+    """Calls per second that one server process takes of this method, with bursts of as many. inf: no limit."""
     def __init__(
         self,
         *,
@@ -629,7 +629,9 @@ Global___CachePolicy: _TypeAlias = CachePolicy  # noqa: Y015
 
 @_typing.final
 class AuthPolicy(_message.Message):
-    """Who may call."""
+    """Who may call. A server with authenticators asks for a known caller where nothing is declared; of scopes or roles and public the
+    nearer one holds.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -665,7 +667,7 @@ Global___AuthPolicy: _TypeAlias = AuthPolicy  # noqa: Y015
 
 @_typing.final
 class Priority(_message.Message):
-    """What is shed first under overload."""
+    """What is shed first under overload. Metadata (kit-priority) may only lower what is declared."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
