@@ -20,7 +20,7 @@ import grpc
 import grpc.aio
 from google.protobuf.wrappers_pb2 import StringValue
 
-__all__ = ["MESSAGE", "SERVICE", "Server", "Stub", "cpu_of", "path", "pin", "serving"]
+__all__ = ["MESSAGE", "SERVICE", "Server", "Stub", "add_echo", "cpu_of", "path", "pin", "serving"]
 
 SERVICE = "bench.v1.Echo"
 #: Small: what is measured is the call, not the message.
@@ -90,7 +90,8 @@ async def _both(requests: AsyncIterator[StringValue], _context: object) -> Async
         yield request
 
 
-async def _serve() -> None:
+def add_echo(server: Any) -> None:
+    """What protoc would have generated for the server's side."""
     coders: dict[str, Any] = {
         "request_deserializer": StringValue.FromString,
         "response_serializer": StringValue.SerializeToString,
@@ -103,9 +104,13 @@ async def _serve() -> None:
         "Up": grpc.stream_unary_rpc_method_handler(_up, **coders),
         "Both": grpc.stream_stream_rpc_method_handler(_both, **coders),
     }
-    server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_registered_method_handlers(SERVICE, handlers)
+
+
+async def _serve() -> None:
+    server = grpc.aio.server()
+    add_echo(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)

@@ -19,18 +19,18 @@ from gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from gateway.expose import exposed
 from gateway.forward import BrokenStreamError, Call, Streams, forward_stream, forward_unary
 from gateway.guard import Guard
-from gateway.headers import check_encoding, check_json_type, check_raw_type, timeout_of
+from gateway.headers import check_encoding, check_json_type, check_raw_type, idempotency_key_of, timeout_of
 from gateway.health import Readiness
 from gateway.problem import Problem, RefusedError, of_status_error, refused, to_json
 from gateway.ratelimit import Limiter, identity_of
-from gateway.record import begin_span, end_span, write_access
+from gateway.record import begin_span, count, end_span, write_access
 from gateway.transcode.accept import Form, choose
 from gateway.transcode.body import parse
-from gateway.transcode.routes import Route, compile_routes
+from gateway.transcode.routes import Route, Rpc, compile_routes
 from gateway.upload import forward_upload
 from gateway.upstream import OpenChannel, Upstreams
 from kit.errors import StatusError
-from kit.observe import get_logger, tracing
+from kit.observe import get_logger, metrics, tracing
 
 __all__ = ["Gateway"]
 
@@ -115,20 +115,25 @@ class Gateway:
             await exchange.refuse(_defect(exchange.request_id))
         finally:
             end_span(span, exchange)
+            seconds = self._now() - began
+            count(exchange, seconds)
             if self._config.access_log:
-                write_access(exchange, self._now() - began, span)
+                write_access(exchange, seconds, span)
 
     async def _fixed(self, exchange: Exchange) -> bool:
-        """Answers what is not the API: the console and the health checks."""
+        """Answers what is not the API: the console, the health checks and the metrics."""
         path = exchange.path
         page = self._pages.get(path)
-        if page is None and path not in {"/livez", "/readyz"}:
+        if page is None and path not in {"/livez", "/readyz", "/metrics"}:
             return False
         exchange.route = f"GET {path}"
         if exchange.method not in {"GET", "HEAD"}:
             raise _wrong_method(exchange, ("GET", "HEAD"))
         if page is not None:
             await pages.answer(exchange, page)
+            return True
+        if path == "/metrics":
+            await exchange.answer(200, metrics.exposition(), (b"content-type", metrics.CONTENT_TYPE.encode()))
             return True
         ready, document = (True, {"status": "live"}) if path == "/livez" else await self.readiness.check()
         await exchange.answer(
@@ -169,7 +174,7 @@ class Gateway:
             route=route,
             make=self._upstreams.callable(rpc),
             request=request,
-            metadata=(("x-request-id", exchange.request_id),),
+            metadata=_metadata(exchange, rpc),
             timeout=timeout_of(exchange),
         )
         await self._forward(exchange, call, form)
@@ -208,6 +213,12 @@ class Gateway:
             return ({},) if route.body == "*" else None
         check_json_type(exchange)
         return (parse(raw),)
+
+
+def _metadata(exchange: Exchange, rpc: Rpc) -> tuple[tuple[str, str], ...]:
+    """What is passed on beside the message."""
+    key = idempotency_key_of(exchange, rpc.key)
+    return (("x-request-id", exchange.request_id), *((("idempotency-key", key),) if key else ()))
 
 
 def _optional(exchange: Exchange, name: bytes) -> str | None:

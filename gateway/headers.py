@@ -9,8 +9,9 @@ import grpc
 from gateway.exchange import Exchange
 from gateway.problem import refused
 from gateway.transcode.binding import invalid
+from kit.resilience.idempotency import IdempotencyKeyMode, fault_of
 
-__all__ = ["check_encoding", "check_json_type", "check_raw_type", "timeout_of"]
+__all__ = ["check_encoding", "check_json_type", "check_raw_type", "idempotency_key_of", "timeout_of"]
 
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -51,6 +52,29 @@ def check_encoding(exchange: Exchange) -> None:
             "A body must be sent without Content-Encoding.",
             headers=((b"accept-encoding", b"identity"),),
         )
+
+
+def idempotency_key_of(exchange: Exchange, mode: IdempotencyKeyMode) -> str:
+    """The Idempotency-Key header, with or without the quotes of a structured header; "" where none is needed.
+
+    Raises RefusedError (400) for one that is no key, and where one is required and missing.
+    """
+    if mode is IdempotencyKeyMode.NONE:
+        return ""
+    key = exchange.header(b"idempotency-key").strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key:
+        if mode is IdempotencyKeyMode.REQUIRED:
+            raise invalid(
+                "Idempotency-Key",
+                "is required: send a value of your own, such as a UUID, and the same again on a retry",
+            )
+        return ""
+    fault = fault_of([key])
+    if fault is not None:
+        raise invalid("Idempotency-Key", fault.removeprefix("it "))
+    return key
 
 
 def timeout_of(exchange: Exchange) -> float | None:

@@ -1,4 +1,4 @@
-"""What is left behind of a request: its span and its line in the access log."""
+"""What is left behind of a request: its span, its line in the access log, and what is counted of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.exchange import Exchange
-from kit.observe import get_logger, tracing
+from kit.observe import get_logger, metrics, tracing
 
-__all__ = ["begin_span", "end_span", "write_access"]
+__all__ = ["begin_span", "count", "end_span", "write_access"]
 
 access = get_logger("gateway.access")
+
+#: By OpenTelemetry's conventions for HTTP. `http_route` is the template: paths would be without number.
+_DURATION = metrics.histogram(
+    "http.server.request.duration",
+    "Seconds from a request's first byte to the end of its answer.",
+    labels=("http_request_method", "http_route", "http_response_status_code"),
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer("gateway")
@@ -48,6 +56,16 @@ def end_span(span: trace.Span, exchange: Exchange) -> None:
         span.set_attribute("error.type", str(exchange.status))
         span.set_status(trace.StatusCode.ERROR)
     span.end()
+
+
+def count(exchange: Exchange, seconds: float) -> None:
+    """Counts a request that took `seconds`. One that has no route counts as "none"."""
+    _DURATION.record(
+        seconds,
+        http_request_method=exchange.method if exchange.method in _METHODS else "_OTHER",
+        http_route=exchange.route.partition(" ")[2] or "none",
+        http_response_status_code=exchange.status,
+    )
 
 
 def write_access(exchange: Exchange, seconds: float, span: trace.Span) -> None:

@@ -1,4 +1,4 @@
-"""Running what users hand in to be called back: done callbacks, listeners.
+"""Running what users hand in to be called back: done callbacks, listeners of events.
 
 They run on the event loop, so while one of them takes its time no call of the process moves.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
-__all__ = ["BLOCKING", "run_callback"]
+__all__ = ["BLOCKING", "Listeners", "run_callback"]
+
+_E = TypeVar("_E")
 
 #: Seconds after which a callback is said to block the loop.
 BLOCKING = 0.1
@@ -19,6 +21,39 @@ _MOST = 1000
 
 log = logging.getLogger("kit")
 _told: set[str] = set()
+
+
+class Listeners(Generic[_E]):
+    """Whom to tell of events. Each is a line in the log too; `str()` of it is a sentence."""
+
+    def __init__(self, logger: str, listeners: Sequence[Callable[[_E], object]] = ()) -> None:
+        self._log = logging.getLogger(logger)
+        #: By a number of their own: a listener may be added twice, and each is removed for itself.
+        self._listeners: dict[int, Callable[[_E], object]] = dict(enumerate(listeners))
+        self._next = len(self._listeners)
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def add(self, listener: Callable[[_E], object]) -> Callable[[], None]:
+        """Tells `listener` too; what is returned removes it again, and lets go of it."""
+        number = self._next
+        self._next += 1
+        self._listeners[number] = listener
+
+        def remove() -> None:
+            self._listeners.pop(number, None)
+
+        return remove
+
+    def tell(self, event: _E, *, level: int = logging.INFO) -> None:
+        """Logs the event and hands it to every listener. What one raises is logged, and harms nobody."""
+        self._log.log(level, "%s", event)
+        for listener in tuple(self._listeners.values()):
+            try:
+                run_callback(listener, event)
+            except Exception:  # noqa: BLE001 - it is logged
+                self._log.exception("a listener failed on %s", type(event).__name__)
 
 
 def run_callback(

@@ -1,13 +1,15 @@
-"""Durations as they are handed to the kit: seconds, as a number."""
+"""Durations as they are handed to the kit: seconds, as a number. And as messages have them."""
 
 from __future__ import annotations
 
 import math
 from datetime import timedelta
 
+from google.protobuf.duration_pb2 import Duration
+
 from kit.errors import UsageTypeError, UsageValueError
 
-__all__ = ["LONGEST", "check_seconds"]
+__all__ = ["LONGEST", "check_seconds", "to_duration"]
 
 #: Seconds, 95 years. grpc counts nanoseconds from 1970 in 64 bits, and takes a longer timeout for one that is over.
 LONGEST = 3e9
@@ -35,6 +37,13 @@ def check_seconds(name: str, value: object, otherwise: str = "") -> None:
         raise UsageValueError(
             f"{given} is longer than gRPC can count; give at most {LONGEST:g}, or math.inf for no limit"
         )
+
+
+def to_duration(seconds: float) -> Duration:
+    """The same as a message; what is longer than LONGEST is as long as that."""
+    duration = Duration()
+    duration.FromNanoseconds(round(min(seconds, LONGEST) * 1e9))
+    return duration
 
 
 def _short(value: object) -> str:

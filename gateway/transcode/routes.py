@@ -1,4 +1,4 @@
-"""Routes compiled once from descriptors: google.api.http, kitapi.v1.http and the cost of kitapi.v1.method."""
+"""Routes compiled once from descriptors: google.api.http, kitapi.v1.http, and cost and keys of kitapi.v1.method."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.transcode.body import JsonBody
 from gateway.transcode.codec import Codec
 from gateway.transcode.router import Router
 from kit.errors import ConfigurationError
+from kit.resilience.idempotency import IdempotencyKeyMode
 from kitapi.v1 import policy_pb2
 
 __all__ = ["HTTP_BODY", "Exposed", "Route", "Rpc", "compile_routes"]
@@ -48,6 +49,8 @@ class Rpc:
     server_streaming: bool
     #: Tokens of the caller's rate limit.
     cost: int
+    #: What is declared of idempotency keys: whether the Idempotency-Key header is passed on, or must be there.
+    key: IdempotencyKeyMode
     #: An answer on the wire to JSON bytes; to a google.api.HttpBody where `raw`.
     decode: Callable[[bytes], Any]
     #: The answer is not JSON but bytes of a type that it says itself.
@@ -199,6 +202,7 @@ def _rpc(method: MethodDescriptor, response_body: str, upstream: str, codec: Cod
         client_streaming=method.client_streaming,
         server_streaming=method.server_streaming,
         cost=_cost(method),
+        key=_key(method),
         decode=decode,
         raw=raw,
         response_body=response_body,
@@ -258,12 +262,25 @@ def _raw_body(request: Descriptor, body: str) -> str | None:
 
 
 def _cost(method: MethodDescriptor) -> int:
-    """The nearer declaration wins: the method's, the service's, else 1."""
+    for policy in _policies(method):
+        if policy.rate.HasField("cost"):
+            return int(policy.rate.cost)
+    return 1
+
+
+def _key(method: MethodDescriptor) -> IdempotencyKeyMode:
+    for policy in _policies(method):
+        if policy.idempotency_key.mode:
+            return IdempotencyKeyMode(policy.idempotency_key.mode)
+    return IdempotencyKeyMode.NONE
+
+
+def _policies(method: MethodDescriptor) -> Iterator[Any]:
+    """What is declared, the nearest first: the method's, the service's."""
     found: list[tuple[Any, Any]] = [
         (method.GetOptions(), policy_pb2.method),
         (method.containing_service.GetOptions(), policy_pb2.service),
     ]
     for options, extension in found:
-        if options.HasExtension(extension) and options.Extensions[extension].rate.HasField("cost"):
-            return int(options.Extensions[extension].rate.cost)
-    return 1
+        if options.HasExtension(extension):
+            yield options.Extensions[extension]

@@ -24,11 +24,10 @@ from kit.client.events import CertificatesReloaded, Listeners
 from kit.client.tls import TlsFiles
 from kit.clock import Clock
 from kit.errors import ConfigurationError
+from kit.tls import INTERVAL
 
 __all__ = ["Certificates"]
 
-#: Seconds between two looks at the files. A look is one stat for each.
-INTERVAL = 1.0
 #: Seconds that a connection with new certificates may take to stand.
 CONNECT_TIMEOUT = 10.0
 #: Seconds between two tries where new certificates were not taken.
@@ -52,8 +51,7 @@ class Certificates:
         self._connect = connect
         self._clock = clock
         self._listeners = listeners
-        #: What the files were when they were last read, whatever came of it.
-        self._stamp = files.stamp()
+        self._changes = files.files()
         self._current = files.read()
         #: What has been read and no endpoint has taken yet.
         self._candidate: grpc.ChannelCredentials | None = None
@@ -75,7 +73,7 @@ class Certificates:
         def begin() -> None:
             endpoints = weak()
             assert endpoints is not None
-            if self._files.stamp() != self._stamp:  # the channel was opened long ago
+            if self._changes.moved():  # the channel was opened long ago
                 self._read(endpoints)
                 if self._candidate is not None:
                     self._adopt(endpoints, self._candidate)
@@ -84,16 +82,12 @@ class Certificates:
         endpoints.on_use.append(begin)
 
     async def _follow(self, weak: weakref.ref[Endpoints]) -> None:
-        seen = self._stamp
         tried_at = self._clock.now()
         while True:
             await self._clock.sleep(INTERVAL)
             if (endpoints := weak()) is None:
                 return
-            stamp = self._files.stamp()
-            if stamp != seen:
-                seen = stamp  # it may still be written
-            elif stamp != self._stamp:
+            if self._changes.changed():
                 self._read(endpoints)
                 await self._try(endpoints, told=False)
                 tried_at = self._clock.now()
@@ -103,7 +97,7 @@ class Certificates:
             del endpoints
 
     def _read(self, endpoints: Endpoints) -> None:
-        self._stamp = self._files.stamp()
+        self._changes.note()
         self._candidate = None
         try:
             self._candidate = self._files.read()

@@ -14,13 +14,13 @@ from grpc_health.v1 import health_pb2
 from kit.client.endpoints import Endpoint, reason_in
 from kit.clock import Clock
 
-__all__ = ["Answer", "Checked", "check"]
+__all__ = ["MUTE", "Answer", "Checked", "check"]
 
 CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 #: The endpoint is there and does not say how it is: it has no such service, or does not tell us.
-_MUTE = {
+MUTE = {
     grpc.StatusCode.UNIMPLEMENTED: "answers, and has no health service",
     grpc.StatusCode.UNAUTHENTICATED: "answers, and tells its health to nobody unknown",
     grpc.StatusCode.PERMISSION_DENIED: "answers, and does not tell us its health",
@@ -82,8 +82,8 @@ async def _ask(endpoint: Endpoint, service: str, timeout: float) -> tuple[Answer
 
 def _failure(error: grpc.aio.AioRpcError, service: str, timeout: float) -> tuple[Answer, str]:
     code = error.code()
-    if code in _MUTE:
-        return Answer.WELL, _MUTE[code]
+    if code in MUTE:
+        return Answer.WELL, MUTE[code]
     if code is grpc.StatusCode.NOT_FOUND:
         return Answer.SAID_NO, f"knows no service {service!r}"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -74,6 +74,17 @@ class Checks:
             failures=pulse.failures,
         )
 
+    def told(self, endpoint: Endpoint, serves: bool) -> None:
+        """The endpoint has said by itself whether it serves."""
+        pulse = self._pulses.get(endpoint.address)
+        if pulse is None:
+            pulse = self._pulses[endpoint.address] = Pulse(self._rules)
+        now = self._clock.now()
+        if serves:
+            self._note(endpoint.address, pulse, Checked(Answer.WELL, "SERVING", now, now))
+        else:
+            self._note(endpoint.address, pulse, Checked(Answer.SAID_NO, "tells that it does not serve", now, now))
+
     async def all(self) -> HealthReport:
         """Checks every endpoint, all at once."""
         found = await asyncio.gather(*(self.one(endpoint) for endpoint in self._endpoints.look(again=True)))

@@ -22,6 +22,7 @@ import grpc.aio
 from kit.client._health import Checks
 from kit.client._keeper import CONNECT_TIMEOUT, Keeper, calls_in_flight
 from kit.client._tasks import Tasks
+from kit.client._watching import watch
 from kit.client.balance import BalanceLayer
 from kit.client.endpoints import Endpoint, Endpoints
 from kit.client.events import Listeners, Reconnected, ReconnectFailed, WarmedUp
@@ -65,6 +66,7 @@ class Care:
         self._heartbeats = self._heartbeats_failed = self._reconnects = 0
         self._warm = False
         self._keepers: dict[str, Keeper] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks(home)
         # The endpoints know the listeners, and those may know the channel.
         weakref.finalize(self, _let_go, self._tasks, weakref.ref(endpoints)).atexit = False
@@ -163,6 +165,8 @@ class Care:
     async def beat(self) -> float:
         """Checks every endpoint; gives the seconds until the next time."""
         began = self._clock.now()
+        for endpoint in self._endpoints.look(again=True):
+            self._watch(endpoint)
         checks = [self._tasks.start(self._checks.one(endpoint)) for endpoint in self._endpoints.look(again=True)]
         found = await asyncio.gather(*checks)
         self._heartbeats += len(found)
@@ -212,8 +216,29 @@ class Care:
     def _new(self, endpoint: Endpoint) -> None:
         if self._warm:
             self._keep(endpoint)
+        if self._watches:
+            self._watch(endpoint)
+
+    def _watch(self, endpoint: Endpoint) -> None:
+        """Listens to what the endpoint says of its health, unless that is done."""
+        if not self._interval.watch or endpoint.address in self._watches:
+            return
+        at_home = self._at_home
+
+        def told(serves: bool) -> bool:
+            care = at_home()
+            if care is None or endpoint not in care._endpoints.all:
+                return False
+            care._checks.told(endpoint, serves)
+            return True
+
+        self._watches[endpoint.address] = self._tasks.start(
+            watch(endpoint, self._interval.service, told, self._tasks, self._clock, self._random)
+        )
 
     def _gone(self, address: str) -> None:
+        if (watching := self._watches.pop(address, None)) is not None:
+            watching.cancel()
         keeper = self._keepers.pop(address, None)
         if keeper is not None:
             keeper.leave()

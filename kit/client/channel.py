@@ -16,6 +16,7 @@ from kit import layers
 from kit.client import guards
 from kit.client._arguments import check_channel, metadata_limit, method_path
 from kit.client._dns import Resolver, resolve
+from kit.client._facts import CLIENTS, ClientFacts
 from kit.client._opening import open_endpoints
 from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
@@ -72,7 +73,7 @@ class Channel(grpc.aio.Channel):
         check_channel(
             credentials, options, compression, registry, breaker_listeners, on_event, warm_up, health, breaker_storage
         )
-        self._listeners = Listeners([] if on_event is None else [on_event])
+        self._listeners = Listeners([] if on_event is None else [on_event], on_bus=clock is SYSTEM)
         self._policies = Policies(policy, clock, self._listeners)
         self._home = guards.Home(target)
         self._clock = clock
@@ -105,6 +106,16 @@ class Channel(grpc.aio.Channel):
         self._care = Care(
             self._endpoints, balance, clock, rng.random, self._listeners, self._home, warm_up=warm_up, health=health
         )
+        self._facts = ClientFacts(
+            self._endpoints.target,
+            self._pipeline,
+            self._breakers,
+            self._allowances,
+            [self._methods],
+            self._care.statistics,
+        )
+        if clock is SYSTEM:
+            CLIENTS.add(self._facts)
 
     @property
     def target(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kit.callbacks import run_callback
+from kit import callbacks
 
 __all__ = [
     "CertificatesReloaded",
@@ -29,8 +29,6 @@ __all__ = [
     "Reconnected",
     "WarmedUp",
 ]
-
-log = logging.getLogger("kit.client")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,30 +49,19 @@ class ChannelEvent:
 Listener: TypeAlias = Callable[[ChannelEvent], object]
 
 
-class Listeners:
-    """Whom to tell."""
+class Listeners(callbacks.Listeners[ChannelEvent]):
+    """Whom to tell. With `on_bus` the event bus of the process is told too."""
 
-    def __init__(self, listeners: Sequence[Listener] = ()) -> None:
-        self._listeners = list(listeners)
-
-    def add(self, listener: Listener) -> Callable[[], None]:
-        """Tells `listener` too; what is returned removes it again."""
-        self._listeners.append(listener)
-
-        def remove() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return remove
+    def __init__(self, listeners: Sequence[Listener] = (), *, on_bus: bool = False) -> None:
+        super().__init__("kit.client", listeners)
+        self._on_bus = on_bus
 
     def tell(self, event: ChannelEvent, *, level: int = logging.INFO) -> None:
-        """Logs the event and hands it to every listener."""
-        log.log(level, "%s", event)
-        for listener in tuple(self._listeners):
-            try:
-                run_callback(listener, event)
-            except Exception:
-                log.exception("a listener failed on %s", type(event).__name__)
+        super().tell(event, level=level)
+        if self._on_bus:
+            from kit.client._on_bus import publish  # a channel has little to tell, and often nothing
+
+            publish(event)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

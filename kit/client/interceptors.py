@@ -17,6 +17,7 @@ import grpc.aio
 from kit.client import guards
 from kit.client._arguments import check_interceptors
 from kit.client._asked import METADATA_LIMIT, check_call, checked_metadata, refusing
+from kit.client._facts import CLIENTS, ClientFacts
 from kit.client._pipeline import client_pipeline
 from kit.client._policies import Built, Policies
 from kit.client._requests import check_requests
@@ -43,13 +44,15 @@ class _Adapter:
         self._pipeline = pipeline
         self._policies = policies
         self._clock = clock
-        self._methods: dict[Any, Built] = {}
+        self.methods: dict[Any, Built] = {}
+        #: Held for as long as the interceptor is, for who looks at the process.
+        self.facts: ClientFacts | None = None
 
     def _call(self, send: Any, details: Any, request: Any) -> tuple[Call, Handler, Clock]:
-        known = self._methods.get(details.method)
+        known = self.methods.get(details.method)
         if known is None:
             self._bind(details.method)
-            known = self._methods[details.method]
+            known = self.methods[details.method]
         method, handler = known
         timeout, metadata = details.timeout, details.metadata
         if timeout is not None or metadata:
@@ -88,7 +91,7 @@ class _Adapter:
         self._policies.follow()
 
     def _take(self, name: Any, built: Built) -> None:
-        self._methods[name] = built
+        self.methods[name] = built
 
 
 @guards.asynchronous_only
@@ -167,15 +170,21 @@ def client_interceptors(
     Raises PolicyError, and UsageTypeError or UsageValueError for any other argument.
     """
     check_interceptors(breaker_listeners, on_event, max_metadata_size, breaker_storage)
-    policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event]))
+    policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event], on_bus=clock is SYSTEM))
     # What spreads clients over time is no secret.
     rng = rng or random.Random()  # noqa: S311
     breakers, allowances = Breakers(clock, breaker_listeners, breaker_storage), Allowances(clock)
     pipeline = client_pipeline(clock, rng, None, breakers, allowances)
     policies.concern("", pipeline)
-    return [
+    adapters = (
         _UnaryUnary(pipeline, policies, clock, breakers, allowances, max_metadata_size),
         _UnaryStream(Shape.UNARY_STREAM, pipeline, policies, clock, max_metadata_size),
         _StreamUnary(Shape.STREAM_UNARY, pipeline, policies, clock, max_metadata_size),
         _StreamStream(Shape.STREAM_STREAM, pipeline, policies, clock, max_metadata_size),
-    ]
+    )
+    facts = ClientFacts("", pipeline, breakers, allowances, [adapter.methods for adapter in adapters])
+    for adapter in adapters:
+        adapter.facts = facts
+    if clock is SYSTEM:
+        CLIENTS.add(facts)
+    return list(adapters)

@@ -26,6 +26,8 @@ class EndpointCheck:
     timestamp: float
     #: Checks that have failed in a row, this one included.
     failures: int
+    #: Whether it answered itself that it does not serve.
+    said_no: bool = False
 
     @property
     def serving(self) -> bool:

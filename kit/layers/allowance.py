@@ -82,6 +82,10 @@ class Allowances:
         for budgeting in self._budgets.keys() - {policy.budget for policy in policies}:
             del self._budgets[budgeting]
 
+    def all(self) -> tuple[list[tuple[ThrottleRules, Throttle]], list[tuple[BudgetRules, Budget]]]:
+        """Every throttle and every budget that there is."""
+        return list(self._throttles.items()), list(self._budgets.items())
+
     def of(self, method: Method) -> Allowance | None:
         """What the method declares; None where that is neither."""
         throttling, budgeting = method.policy.throttle, method.policy.budget

@@ -69,6 +69,10 @@ class Breakers:
         """Every breaker that a call has asked so far."""
         return [breaker for known in self._known.values() for breaker in known.values()]
 
+    def by_rules(self) -> list[tuple[BreakerRules, str, CircuitBreaker]]:
+        """The same, each with its rules and its endpoint's address."""
+        return [(rules, address, breaker) for rules, known in self._known.items() for address, breaker in known.items()]
+
     def forget(self, address: str) -> None:
         """Lets go of the breakers of an endpoint that is gone."""
         for known in self._known.values():

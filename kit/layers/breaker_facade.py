@@ -33,6 +33,7 @@ from aiobreaker.storage.memory import CircuitMemoryStorage
 from kit.clock import SYSTEM, Clock
 from kit.errors import CallRefused, UsageError
 from kit.layers._aiobreaker_terms import CircuitOpenError, delta, is_excluded, local, state_objects, utc
+from kit.layers._on_bus import tell_change
 from kit.layers._storage_later import StorageMadeLater
 from kit.layers._storage_mirror import Shown, StorageMirror
 from kit.layers._watched import watch
@@ -285,6 +286,8 @@ class CircuitBreaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # aiobre
             old, self._state = self._state, self._states[CircuitBreakerState[change.new.name]]
             level = logging.ERROR if change.new is State.OPEN else logging.INFO
             log.log(level, "%s: %s, %s", self._label(), change.new.name, change.reason)
+            if self._clock is SYSTEM:
+                tell_change(self.name or "", change)
             if change.new is State.OPEN:
                 self._opened_at = utc(self._clock.wall() - (self._now() - change.at))
             self._show(always=True)

@@ -44,6 +44,8 @@ class Places:
         self._sleep = clock.sleep
         #: For reading: how many run and wait, and the limit as of now.
         self.limiter = Limiter(rules, clock.now())
+        #: Calls that found no place.
+        self.refused = 0
         self._turns: dict[Permit, asyncio.Future[None]] = {}
 
     def enter(self) -> Permit | TooManyCalls:
@@ -52,6 +54,7 @@ class Places:
         permit = limiter.enter(self._now())
         if not isinstance(permit, Refusal):
             return permit
+        self.refused += 1
         which = "the adaptive limit now" if self._rules.adaptive else "concurrency.max_concurrent"
         waiting = f", and {limiter.queued} wait (concurrency.max_queued)" if limiter.queued else ""
         return TooManyCalls(
@@ -120,6 +123,10 @@ class Limits:
             found = self._known[rules] = Places(rules, self._clock)
         return found
 
+    def all(self) -> list[tuple[ConcurrencyRules, Places]]:
+        """Every limit that there is."""
+        return list(self._known.items())
+
     def keep(self, rules: Collection[ConcurrencyRules]) -> None:
         """Lets go of any other; calls that have a place there keep it."""
         for gone in self._known.keys() - set(rules):
@@ -132,17 +139,18 @@ class ConcurrencyLayer:
     name = "concurrency"
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        #: For reading.
+        self.limits = limits
 
     def keep(self, policies: Sequence[Resolved]) -> None:
         """Forgets limits that no method has any more."""
-        self._limits.keep([policy.concurrency for policy in policies if policy.concurrency is not None])
+        self.limits.keep([policy.concurrency for policy in policies if policy.concurrency is not None])
 
     def wrap(self, method: Method, inner: Handler) -> Handler:
         rules = method.policy.concurrency
         if rules is None:
             return inner
-        places = self._limits.of(rules)
+        places = self.limits.of(rules)
         streams = method.shape.streams_responses
 
         async def handle(call: Call) -> Outcome:

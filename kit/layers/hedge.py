@@ -17,7 +17,7 @@ import grpc.aio
 from kit.clock import Clock
 from kit.errors import BreakerOpen, CallRefused, PolicyError
 from kit.layers.allowance import Allowances
-from kit.layers.retry import own_time_was_up, pushback_of
+from kit.layers.retry import own_time_was_up, pushback_of, status_of
 from kit.pipeline import Call, Handler, Method, Outcome
 from kit.policy.resolve import STREAMS_ARE_NOT_HEDGED
 from kit.resilience.hedging import Hedge, Step, delay_of
@@ -139,11 +139,11 @@ class HedgeLayer:
             if allowance is not None and not refused:
                 call.allowance = allowance
                 allowance.ended(
-                    code.value[0], rules.non_fatal, pushback=pushback, unsent=outcome.unsent, timed_out=timed_out
+                    status_of(error), rules.non_fatal, pushback=pushback, unsent=outcome.unsent, timed_out=timed_out
                 )
             return machine.ended(
                 number,
-                code.value[0],
+                status_of(error),
                 now,
                 unsent=outcome.unsent or refused,
                 timed_out=timed_out,

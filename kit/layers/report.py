@@ -13,9 +13,10 @@ import grpc
 import grpc.aio
 
 from kit.call import Attempt, CallReport
-from kit.clock import Clock
+from kit.clock import SYSTEM, Clock
 from kit.errors import BreakerOpen, CallFailed, CallRefused
-from kit.pipeline import CANCELLED, Call, Handler, Method, Outcome
+from kit.layers.recent import RECENT, Recent
+from kit.pipeline import CANCELLED, Call, Handler, Method, Outcome, Shape
 from kit.resilience.retry import StopReason
 
 __all__ = ["ReportLayer", "as_call_error", "report_of"]
@@ -85,15 +86,20 @@ def as_call_error(error: grpc.aio.AioRpcError, report: CallReport) -> grpc.aio.A
 
 
 class ReportLayer:
-    """Notes the end of a call, turns its failure into an error with a report, and hands reports to collectors."""
+    """Notes the end of a call, turns its failure into an error with a report, and hands reports to collectors.
+
+    `recent` is where the calls are kept that are worth a look; by default that of the process, on the machine's clock.
+    """
 
     name = "report"
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, recent: Recent | None = None) -> None:
         self._clock = clock
+        self._recent = RECENT if recent is None and clock is SYSTEM else recent
 
     def wrap(self, method: Method, inner: Handler) -> Handler:
-        now = self._clock.now
+        now, clock, recent = self._clock.now, self._clock, self._recent
+        streams = method.shape is not Shape.UNARY_UNARY
 
         def settle(call: Call, code: grpc.StatusCode, details: str, stop: StopReason) -> None:
             if call.code is not None:
@@ -104,6 +110,9 @@ class ReportLayer:
             # More than one runs where hedges do.
             for tried in call.attempts:
                 tried.settle(code, details, call.ended)
+            usual = code is _OK and len(call.attempts) == 1 and not streams and not call.degraded
+            if recent is not None and not usual:
+                recent.note(call, report_of(call, call.ended), clock)
             for seen in call.collectors:
                 seen.append(report_of(call, call.ended))
 

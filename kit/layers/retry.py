@@ -16,9 +16,13 @@ from kit.pipeline import Call, Handler, Method, Outcome
 from kit.policy import Resolved
 from kit.resilience.retry import Retry, StopReason
 
-__all__ = ["PUSHBACK_KEY", "RetryLayer", "own_time_was_up", "pushback_of"]
+__all__ = ["PUSHBACK_KEY", "RetryLayer", "own_time_was_up", "pushback_of", "status_of"]
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+#: What grpc core says, and nothing with it, for a call that a server let go of without an answer: as a rule one that
+#: stops and had not begun with the call. A caller who gives up has other words.
+_LET_GO = (grpc.StatusCode.CANCELLED, "CANCELLED")
+_UNAVAILABLE = 14
 #: An attempt that ended this close (seconds) to its own time's end was ended by it, and not by the server.
 _SLACK = 0.005
 
@@ -82,8 +86,9 @@ class RetryLayer:
                 remaining = call.expires_at - now
                 pushback = pushback_of(error)
                 timed_out = own_time_was_up(call, error, now)
+                code = status_of(error)
                 decision = retry.failed(
-                    error.code().value[0],
+                    code,
                     u=random(),
                     remaining=remaining if remaining > _SLACK else 0.0,
                     committed=bool(error.initial_metadata()) or (call.replay is not None and call.replay.committed),
@@ -97,7 +102,7 @@ class RetryLayer:
                 if allowance is not None:
                     call.allowance = allowance
                     allowance.ended(
-                        error.code().value[0],
+                        code,
                         rules.retryable,
                         pushback=pushback,
                         unsent=outcome.unsent,
@@ -132,6 +137,14 @@ class RetryLayer:
                 allowance.ended(0, ())
 
         return handle
+
+
+def status_of(error: grpc.aio.AioRpcError) -> int:
+    """The status by which to decide. A server that stops and lets go of a call is one that is not available."""
+    code = error.code()
+    if (code, error.details()) == _LET_GO and not error.trailing_metadata():
+        return _UNAVAILABLE
+    return int(code.value[0])
 
 
 def own_time_was_up(call: Call, error: grpc.aio.AioRpcError, now: float) -> bool:

@@ -18,12 +18,15 @@ from opentelemetry.semconv._incubating.attributes import rpc_attributes as names
 from opentelemetry.semconv.attributes import error_attributes, network_attributes, server_attributes
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from kit.observe._instruments import Exemplary
+
 __all__ = [
     "OFF",
     "add_event",
     "attempt_span",
     "client_call_span",
     "current",
+    "current_exemplar",
     "enabled",
     "end_span",
     "inject",
@@ -114,6 +117,12 @@ def current(span: trace.Span) -> AbstractContextManager[object]:
     if span is OFF:
         return nullcontext()
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
+
+
+def current_exemplar() -> Exemplary | None:
+    """The traced call in whose handler this is asked; None elsewhere."""
+    found = trace.get_current_span()
+    return found if hasattr(found, "exemplar") else None
 
 
 def inject(span: trace.Span, metadata: list[tuple[str, str | bytes]]) -> None:

@@ -7,7 +7,15 @@ policy are in `kit.resilience`, the layers that enforce it in `kit.layers`.
 """
 
 from kit.policy.model import AuthPolicy, DownstreamCall, IdempotencyLevel, MethodPolicy, Preset, RatePolicy
-from kit.policy.resolve import Overrides, PolicySource, Resolved, overrides_from, policy_for, worst_case_seconds
+from kit.policy.resolve import (
+    Overrides,
+    PolicySource,
+    Resolved,
+    overrides_from,
+    policy_for,
+    standing,
+    worst_case_seconds,
+)
 from kit.resilience.backoff import Jitter
 from kit.resilience.balance import BalanceKind, BalancePolicy
 from kit.resilience.breaker_rules import BreakerKind, BreakerPolicy
@@ -48,5 +56,6 @@ __all__ = [
     "RetryThrottling",
     "overrides_from",
     "policy_for",
+    "standing",
     "worst_case_seconds",
 ]

@@ -142,6 +142,11 @@ class Budget:
         self._advance(now)
         return max(0, math.floor(self._ratio * self._calls + self._floor) - self._retries)
 
+    def spent(self, now: float) -> int:
+        """Retries in the window."""
+        self._advance(now)
+        return self._retries
+
     def _give_back(self, generation: int, now: float) -> None:
         if self._advance(now) - generation < _SLOTS:
             self._retries_in[generation % _SLOTS] -= 1

@@ -1,10 +1,11 @@
 """Whether an endpoint counts as healthy, from checks of it.
 
-Theory of operation. A check ends in one of four ways, and what counts is what came of it in a row:
+Theory of operation. A check ends in one of five ways, and what counts is what came of it in a row:
 
     the check             failures     health
     answered in time      0            HEALTHY
     answered, but slowly  as before    DEGRADED; UNHEALTHY stays what it is: only an answer in time takes it back
+    says that it limps    as before    DEGRADED, also where it was UNHEALTHY: it serves, and nobody knows better
     failed                one more     DEGRADED; with the unhealthy_after-th in a row UNHEALTHY
     said no               one more     UNHEALTHY at once: nobody knows better than the endpoint
 
@@ -49,6 +50,9 @@ class HealthCheck:
     unhealthy_after: int = 3
     #: An answer that takes longer counts as degraded.
     slow: float = 1.0
+    #: Besides, each endpoint is to tell of changes at once, over a stream that stays open: no call is sent to a server
+    #: any more that is about to stop.
+    watch: bool = False
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -100,6 +104,13 @@ class Pulse:
         before, self.failures = self.failures, 0
         was, self.health = self.health, Health.HEALTHY
         return Turn(True, before, now - self._since) if was is Health.UNHEALTHY else None
+
+    def limped(self, began: float, now: float) -> Turn | None:
+        """It says itself that it serves, and that not all is well."""
+        if not self._newer(began):
+            return None
+        was, self.health = self.health, Health.DEGRADED
+        return Turn(True, self.failures, now - self._since) if was is Health.UNHEALTHY else None
 
     def failed(self, began: float, now: float) -> Turn | None:
         """There was no answer, or none that says anything."""

@@ -95,6 +95,11 @@ class Throttle:
         return self._tokens / _TOKEN
 
     @property
+    def max_tokens(self) -> float:
+        """What there is at most, in tokens."""
+        return self._max / _TOKEN
+
+    @property
     def may_retry(self) -> bool:
         """Whether a retry or a hedge may be sent now."""
         return self._tokens * 2 > self._max

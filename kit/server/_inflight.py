@@ -6,6 +6,7 @@ Handlers that wait for something to happen, as those of watch streams do, are to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -46,6 +47,10 @@ class InFlight:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: Calls that have come since the start.
+        self.begun = 0
+        #: Where it is there, answers wait for it.
+        self._held: asyncio.Event | None = None
         #: Set when handlers that only wait should end.
         self.draining = asyncio.Event()
 
@@ -59,14 +64,41 @@ class InFlight:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
+            self.begun += 1
             # Each call runs in a context of its own: nothing is to be reset.
             _draining.set(self.draining)
             try:
-                return await inner(call)
+                response = await inner(call)
+                if self._held is not None:
+                    await self._held.wait()
+                return response
             finally:
                 self._tasks.discard(task)
 
         return handle
+
+    def hold(self) -> None:
+        """Keeps answers back until `release`. Calls are still taken, and errors are not kept."""
+        if self._held is None:
+            self._held = asyncio.Event()
+
+    def release(self) -> None:
+        """Lets answers go."""
+        if self._held is not None:
+            self._held.set()
+            self._held = None
+
+    async def quiet(self, seconds: float, interval: float, hastened: asyncio.Event) -> bool:
+        """Whether no call came for `interval` seconds. Waits for it, `seconds` at most, and not when hastened."""
+        until = asyncio.get_running_loop().time() + seconds
+        begun = -1
+        while begun != self.begun:
+            begun = self.begun
+            if hastened.is_set() or asyncio.get_running_loop().time() + interval > until:
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hastened.wait(), interval)
+        return True
 
     async def ended(self, timeout: float) -> int:
         """Waits at most `timeout` seconds for every handler's end, `finally` included; returns how many are left."""

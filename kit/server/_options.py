@@ -23,7 +23,12 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # min.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # A connection that has reached its age takes no new calls; those on it have a day, so that no stream is cut that
+    # somebody still follows.
+    ("grpc.max_connection_age_grace_ms", 86_400_000),
 )
+#: Seconds: what fits into grpc's 32 bits of milliseconds.
+_MAX_AGE = 24 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +39,8 @@ class ServerOptions:
     register: bool = True
     drain_delay: float = 0.0
     grace: float = 10.0
+    #: Seconds; 0 for no limit. grpc spreads it by a tenth either way, so that clients do not come back all at once.
+    max_connection_age: float = 1800.0
     channel: tuple[tuple[str, Any], ...] = CHANNEL_OPTIONS
 
     def __post_init__(self) -> None:
@@ -44,6 +51,11 @@ class ServerOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigurationError(f"{name}: seconds are needed, 0 or more, not {value!r}")
+        age = self.max_connection_age
+        if not (age == 0 or 1 <= age <= _MAX_AGE):
+            raise ConfigurationError(
+                f"max_connection_age: 1 to {_MAX_AGE:.0f} seconds are needed, or 0 for no limit, not {age!r}"
+            )
 
     @property
     def host(self) -> str:
@@ -63,18 +75,27 @@ def server_options(
     drain_delay: float | None,
     grace: float | None,
     options: Sequence[tuple[str, Any]],
+    max_connection_age: float | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> ServerOptions:
-    """What is None comes from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, then from the defaults."""
+    """What is None comes from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, KIT_MAX_CONNECTION_AGE, then from
+    the defaults.
+    """
     env = os.environ if environ is None else environ
     listen = listen or env.get("KIT_LISTEN") or ServerOptions().listen
     own = {name for name, _ in options}
+    if max_connection_age is None:
+        max_connection_age = _seconds(env, "KIT_MAX_CONNECTION_AGE", ServerOptions().max_connection_age)
+    usual: list[tuple[str, Any]] = [*CHANNEL_OPTIONS]
+    if 0 < max_connection_age <= _MAX_AGE:
+        usual.append(("grpc.max_connection_age_ms", round(max_connection_age * 1000)))
     return ServerOptions(
         listen=listen,
         drain_delay=_seconds(env, "KIT_DRAIN_DELAY", 0.0) if drain_delay is None else drain_delay,
         grace=_seconds(env, "KIT_GRACE", 10.0) if grace is None else grace,
         register=_switch(env, "KIT_REGISTER", _is_loopback(listen)) if register is None else register,
-        channel=(*(option for option in CHANNEL_OPTIONS if option[0] not in own), *options),
+        max_connection_age=max_connection_age,
+        channel=(*(option for option in usual if option[0] not in own), *options),
     )
 
 

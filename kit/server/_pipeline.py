@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kit.policy import Overrides, PolicySource, overrides_from, policy_for
+from kit.policy import Overrides, PolicySource, policy_for, standing
 from kit.server._call import Layer, ServerMethod, shape_of, wrap
 from kit.server._inflight import InFlight
 from kit.server._layers import DeadlineLayer, MapErrorsLayer
@@ -27,7 +27,7 @@ class ServerPipeline:
     def __init__(self, layers: Sequence[Layer], policy: PolicySource | Overrides = None) -> None:
         """Raises PolicyError for a policy that cannot be read."""
         self._layers = tuple(layers)
-        self._policy = policy if isinstance(policy, Overrides) else overrides_from(policy)
+        self._policy = policy if isinstance(policy, Overrides) else standing(policy)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

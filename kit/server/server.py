@@ -1,15 +1,14 @@
 """A grpc.aio server with what every service needs: the kit's layers, health, reflection, registration, drain.
 
 How it stops: every health name but liveness turns NOT_SERVING and the registry entry goes; a pause (`drain_delay`)
-lets balancers see it while calls are still taken; then no call is taken any more, Watch streams end, and calls in
-flight have `grace` seconds; what is left is cancelled, and its `finally` is waited for; background tasks end; the
-`on_stop` functions run, the last one added first.
+lets balancers see it while calls are still taken; then connections are told to go and no call is taken any more
+(`_drain`), Watch streams end, and calls in flight have `grace` seconds; what is left is cancelled, and its `finally` is
+waited for; background tasks end; the `on_stop` functions run, the last one added first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from types import TracebackType
@@ -25,6 +24,7 @@ from kit.health import LIVENESS, OVERALL, READINESS, STARTUP, HealthService
 from kit.observe import get_logger
 from kit.policy import PolicySource
 from kit.recovery.stopping import StopRequest
+from kit.server._drain import CLEANUP_TIMEOUT, SETTLE, first_of, stop_calls
 from kit.server._inflight import InFlight
 from kit.server._interceptor import KitServerInterceptor
 from kit.server._options import server_options
@@ -33,8 +33,6 @@ from kit.server._recorder import Recorder
 
 log = get_logger("kit.server")
 
-#: Seconds that handlers, and then background tasks, have for their `finally` after they were cancelled.
-CLEANUP_TIMEOUT = 5.0
 #: Seconds of grace when the parent process is gone: nobody waits for the answers.
 ORPHAN_GRACE = 1.0
 
@@ -54,6 +52,7 @@ class Server:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         drain_delay: float | None = None,
         grace: float | None = None,
+        max_connection_age: float | None = None,
         options: Sequence[tuple[str, Any]] = (),
         registry: Registry | None = None,
         weight: float = 1.0,
@@ -62,14 +61,19 @@ class Server:
         the descriptors say.
 
         What is None comes from the environment: `listen` from KIT_LISTEN ("127.0.0.1:0"), `register` from KIT_REGISTER
-        (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s). `interceptors` come
-        inside the kit's. `options` are grpc core's and win over the kit's own. `weight` is this process's share
+        (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s), `max_connection_age`
+        from KIT_MAX_CONNECTION_AGE (1800 s; 0 for no limit). `interceptors` come inside the kit's. `options` are grpc core's and win over the kit's own. `weight` is this process's share
         of the calls where clients balance by weight. Raises ConfigurationError.
         """
         self.name = name
         self.health = HealthService()
         self._options = server_options(
-            listen=listen, register=register, drain_delay=drain_delay, grace=grace, options=options
+            listen=listen,
+            register=register,
+            drain_delay=drain_delay,
+            grace=grace,
+            max_connection_age=max_connection_age,
+            options=options,
         )
         self._interceptors = tuple(interceptors)
         self._registry = registry
@@ -148,19 +152,19 @@ class Server:
         kill_after = self._options.grace + 2 * CLEANUP_TIMEOUT
         with StopRequest(kill_after=kill_after) as stop:
             starting = asyncio.ensure_future(self.start())
-            await _first(starting, stop.requested)
+            await first_of(starting, stop.requested)
             if not starting.done():
                 starting.cancel()
                 await asyncio.wait([starting])
                 return 0
             starting.result()
-            await _first(stop.requested, self._crashed)
+            await first_of(stop.requested, self._crashed)
             log.info("stopping", reason=stop.reason or "a background task crashed", in_flight=self.in_flight)
             orphan = stop.parent_gone
             stopping = asyncio.ensure_future(
-                self.stop(min(self._options.grace, ORPHAN_GRACE) if orphan else None, drain_delay=0 if orphan else None)
+                self.stop(min(self._options.grace, ORPHAN_GRACE), drain_delay=0) if orphan else self.stop(settle=SETTLE)
             )
-            await _first(stopping, stop.hastened)
+            await first_of(stopping, stop.hastened)
             if not stopping.done():
                 log.info("hastening the stop", in_flight=self.in_flight)
                 self.hasten()
@@ -193,14 +197,19 @@ class Server:
         log.info("serving", address=self.address, services=self.services)
         return self._port
 
-    async def stop(self, grace: float | None = None, *, drain_delay: float | None = None) -> None:
-        """Drains and stops, as the module says; None: the server's own seconds. A second call awaits the first."""
+    async def stop(self, grace: float | None = None, *, drain_delay: float | None = None, settle: float = 0.0) -> None:
+        """Drains and stops, as the module says; None: the server's own seconds. A second call awaits the first.
+
+        With `settle`, as `serve` has it, connections are told to go only when no call has come for a moment, or after
+        so many seconds, which makes sure that none is lost (`_drain`).
+        """
         if self._stopping is None:
             self._begun = True
             self._stopping = asyncio.create_task(
                 self._stop(
                     self._options.grace if grace is None else grace,
                     self._options.drain_delay if drain_delay is None else drain_delay,
+                    settle,
                 )
             )
         await asyncio.shield(self._stopping)
@@ -246,44 +255,20 @@ class Server:
             self.health.drain()
             self._crashed.set()
 
-    async def _stop(self, grace: float, delay: float) -> None:
+    async def _stop(self, grace: float, delay: float, settle: float) -> None:
         self.health.drain()
         if self._registration is not None:
             self._registration.close()
         if self._grpc is not None:
-            if delay > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hastened.wait(), delay)
-            self.health.close()
-            self._in_flight.draining.set()
-            await self._stop_grpc(self._grpc, grace)
-            left = await self._in_flight.ended(CLEANUP_TIMEOUT)
-            if left:
-                log.warning("handlers did not end after they were cancelled", count=left)
+            await stop_calls(
+                self._grpc, self.health, self._in_flight, self._hastened, delay=delay, settle=settle, grace=grace
+            )
         await _cancel(self._tasks)
         for function in reversed(self._on_stop):
             try:
                 await function()
             except Exception:
                 log.exception("an on_stop function failed")
-
-    async def _stop_grpc(self, server: grpc.aio.Server, grace: float) -> None:
-        stopping = asyncio.ensure_future(server.stop(grace))
-        await _first(stopping, self._hastened)
-        if not stopping.done():
-            await server.stop(None)
-        await stopping
-
-
-async def _first(*things: asyncio.Event | asyncio.Future[Any]) -> None:
-    """Returns when one of the events is set or one of the futures is done."""
-    waits = {asyncio.ensure_future(thing.wait()) for thing in things if isinstance(thing, asyncio.Event)}
-    try:
-        futures = {thing for thing in things if isinstance(thing, asyncio.Future)}
-        await asyncio.wait(waits | futures, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

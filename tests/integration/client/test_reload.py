@@ -109,7 +109,7 @@ async def test_what_changed_holds_from_the_next_call_on_for_stubs_that_are_there
     [
         ("retry = [", "not a TOML file"),
         ('["*"]\ntimeot = 1', "did you mean timeout"),
-        ('["*"]\npriority = "sheddable"', "no layer enforces this"),
+        ('["*"]\ncache = { max_entries = 1 }', "no layer enforces this"),
         (f'["{UNARY}"]\nretry.max_attempts = 2\n["{UNSAFE}"]\nretry.max_attempts = 2', "not declared safe"),
         (f'["{PATH}/*"]\nretry.max_attempts = 4\nbreaker.failure_threshold = 2', "sooner than one call's"),
         (f'["{BOTH}"]\nretry.max_attempts = 1\nhedging.max_attempts = 2', "not hedged"),

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import kit
 from kit.errors import FieldViolation, InvalidArgument, NotFound, ResourceExhausted, StatusError
@@ -317,3 +318,59 @@ async def test_a_trace_goes_through_the_gateway(tmp_path: Path) -> None:
     assert call.parent is not None
     assert call.parent.span_id == server.context.span_id
     assert seen[0].split("-")[1] == trace_id
+
+
+async def _key_as_title(request: Any, context: Any) -> Any:
+    keys = [value for key, value in context.invocation_metadata() if key == "idempotency-key"]
+    return message("Book", title=" ".join(keys))
+
+
+@pytest.mark.parametrize("header", ["a-key", '"a-key"'])
+async def test_an_idempotency_key_is_passed_on(door: Door, header: str) -> None:
+    door.upstream.handlers["SellBook"] = _key_as_title
+    answer = await door.client.post("/v1/shelves/a/books/b:sell", headers={"idempotency-key": header})
+    assert answer.json()["title"] == "a-key"
+
+
+async def test_a_key_is_not_passed_to_a_method_that_declares_none(door: Door) -> None:
+    door.upstream.handlers["TouchBook"] = _key_as_title
+    answer = await door.client.post("/v1/shelves/a/books/b:touch", headers={"idempotency-key": "a-key"})
+    assert answer.json()["title"] == ""
+
+
+async def test_a_method_takes_calls_without_a_key_where_it_is_optional(door: Door) -> None:
+    door.upstream.handlers["CreateBook"] = _key_as_title
+    assert (await door.client.post("/v1/shelves/a/books", json={})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({}, "is required"),
+        ({"idempotency-key": "two words"}, "visible ASCII"),
+        ({"idempotency-key": '""'}, "is required"),
+    ],
+)
+async def test_a_required_key_that_is_missing_or_none_is_a_400(door: Door, header: dict[str, str], says: str) -> None:
+    door.upstream.handlers["SellBook"] = _key_as_title
+    document = _problem(await door.client.post("/v1/shelves/a/books/b:sell", headers=header), 400)
+    assert says in document["detail"]
+    assert document["violations"][0]["field"] == "Idempotency-Key"
+
+
+async def test_requests_are_counted_by_route_and_status(door: Door) -> None:
+    door.upstream.handlers["GetBook"] = _get_book
+    await door.client.get("/v1/shelves/a/books/b")
+    await door.client.get("/nowhere/at/all")
+    answer = await door.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    samples = [
+        sample
+        for family in text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]
+        if family.name == "http_server_request_duration_seconds"
+        for sample in family.samples
+        if sample.name.endswith("_count")
+    ]
+    counted = {(one.labels["http_route"], one.labels["http_response_status_code"]): one.value for one in samples}
+    assert counted["/v1/{name=shelves/*/books/*}", "200"] >= 1
+    assert counted["none", "404"] >= 1
