@@ -45,9 +45,10 @@ bench: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m bench.soak $(ARGS)
 
-# Kills processes at awkward moments, many times over; `make test` does it once.
+# Kills processes at awkward moments, and restarts servers under load, many times over; `make test` does a little of it.
 faults: $(STAMP)
-	$(BIN)/python -m pytest tests/e2e/test_kill.py --kills 20 $(ARGS)
+	$(BIN)/python -m pytest tests/e2e/test_kill.py tests/integration/server/idempotency/test_kills.py --kills 20 $(ARGS)
+	$(BIN)/python -m pytest tests/integration/server/test_rolling.py tests/conformance/test_three_hops.py --restarts 10 $(ARGS)
 
 # The console's bundle; only needed after a change in gateway/console/src. Needs Node 20 or newer.
 console:

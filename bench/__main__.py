@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 
-from bench import kit_amplification, kit_calls, kit_garbage, kit_latency, kit_memory, kit_streams, product
+from bench import (
+    kit_amplification,
+    kit_calls,
+    kit_garbage,
+    kit_latency,
+    kit_memory,
+    kit_overload,
+    kit_streams,
+    kit_workers,
+    product,
+)
 
 _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "calls": kit_calls.main,
@@ -18,6 +28,8 @@ _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "memory": kit_memory.main,
     "garbage": kit_garbage.main,
     "amplification": kit_amplification.main,
+    "overload": kit_overload.main,
+    "workers": kit_workers.main,
     "product": product.main,
 }
 

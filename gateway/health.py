@@ -6,18 +6,24 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2
+import grpc.aio
 
 from gateway.upstream import Upstreams
+from kit.health import GrpcHealth, Health
 
 __all__ = ["Readiness"]
 
-_CHECK = "/grpc.health.v1.Health/Check"
 #: Seconds that a service has to answer. A probe usually waits 2 s for the gateway.
 _TIMEOUT = 1.0
 #: Seconds that an answer is used again, so that many probes cost no more than one.
 _FRESH = 0.5
+#: A service that serves at some of its endpoints serves.
+_WORDS = {
+    Health.HEALTHY: "SERVING",
+    Health.DEGRADED: "SERVING",
+    Health.UNHEALTHY: "NOT_SERVING",
+    Health.UNKNOWN: "UNREACHABLE",
+}
 
 
 class Readiness:
@@ -65,15 +71,9 @@ class Readiness:
         return self._known
 
     async def _ask(self, name: str) -> str:
-        check: Any = self._upstreams.channel(name).unary_unary(
-            _CHECK,
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT)
-        except grpc.aio.AioRpcError as error:
-            # A service without the health protocol that answers at all is up.
-            return "SERVING" if error.code() is grpc.StatusCode.UNIMPLEMENTED else "UNREACHABLE"
-        state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-        return state
+            async with asyncio.timeout(_TIMEOUT):
+                found = await GrpcHealth(self._upstreams.channel(name))()
+        except (grpc.aio.AioRpcError, TimeoutError):
+            return "UNREACHABLE"
+        return _WORDS[found.status]

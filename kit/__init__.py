@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kit import discovery, errors, observe, policy
-from kit.call import Attempt, CallReport, Deadline, background, deadline, report, reports, timeout
+from kit import auth, discovery, errors, observe, policy
+from kit.auth import principal
+from kit.call import Attempt, CallReport, Deadline, background, deadline, priority, report, reports, timeout
 from kit.client import HealthCheck, TlsFiles, channel, client_interceptors
 from kit.discovery import data_dir
 from kit.policy import (
@@ -36,12 +37,15 @@ from kit.policy import (
     RetryPolicy,
     RetryThrottling,
 )
-from kit.server import Server, run, server_interceptors, unless_draining
+from kit.resilience.admission_rules import Admission
+from kit.server import ConnectionLimits, Server, ServerTls, run, server_interceptors, unless_draining
+from kit.server.idempotency import idempotency_key
 
 if TYPE_CHECKING:
-    from kit import testing
+    from kit import events, testing
 
 __all__ = [
+    "Admission",
     "Attempt",
     "AuthPolicy",
     "BalanceKind",
@@ -50,6 +54,7 @@ __all__ = [
     "BreakerPolicy",
     "CallReport",
     "ConcurrencyPolicy",
+    "ConnectionLimits",
     "Deadline",
     "FallbackPolicy",
     "HealthCheck",
@@ -66,7 +71,9 @@ __all__ = [
     "RetryPolicy",
     "RetryThrottling",
     "Server",
+    "ServerTls",
     "TlsFiles",
+    "auth",
     "background",
     "channel",
     "client_interceptors",
@@ -74,8 +81,12 @@ __all__ = [
     "deadline",
     "discovery",
     "errors",
+    "events",
+    "idempotency_key",
     "observe",
     "policy",
+    "principal",
+    "priority",
     "report",
     "reports",
     "run",
@@ -87,9 +98,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Tests only: not worth its import time in a service.
-    if name == "testing":
+    # For tests, and for who tells or hears of events: not worth their import time in every program.
+    if name in ("events", "testing"):
         import importlib
 
-        return importlib.import_module("kit.testing")
+        return importlib.import_module(f"kit.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
 from dataclasses import dataclass, field
@@ -18,23 +18,28 @@ import grpc
 
 from kit.clock import SYSTEM, Clock
 from kit.durations import check_seconds
-from kit.errors import UsageError
+from kit.errors import UsageError, UsageTypeError
+from kit.resilience.priority import Priority
 from kit.resilience.retry import StopReason
 
 __all__ = [
+    "PRIORITY_KEY",
     "Attempt",
     "CallReport",
     "Deadline",
     "Reporting",
     "background",
     "collect",
+    "current_priority",
     "deadline",
     "expires_at",
+    "priority",
     "report",
     "reports",
     "reset_deadline",
     "served_until",
     "set_deadline",
+    "set_priority",
     "timeout",
 ]
 
@@ -113,6 +118,37 @@ def timeout(seconds: float, *, clock: Clock | None = None) -> Iterator[Deadline]
         yield inner
     finally:
         _deadline.reset(token)
+
+
+#: Metadata by which a call says how much it matters: "critical", "default" or "sheddable".
+PRIORITY_KEY = "kit-priority"
+_priority: ContextVar[Priority | None] = ContextVar("kit_priority", default=None)
+
+
+@contextmanager
+def priority(value: Priority) -> Iterator[None]:
+    """Says how much the calls that are made inside matter, and those that they lead to.
+
+    The server sheds under overload what matters least. A call matters no more than its method's policy there says,
+    unless the server trusts the caller's certificate. A server of the kit hands the priority of a call on by itself.
+    Raises UsageTypeError for what is no `kit.Priority`.
+    """
+    if not isinstance(value, Priority):
+        raise UsageTypeError(f"priority must be one of Priority.CRITICAL, DEFAULT, SHEDDABLE, not {value!r}")
+    token = _priority.set(value)
+    try:
+        yield
+    finally:
+        _priority.reset(token)
+
+
+#: What calls made here say of themselves; None for nothing. A plain lookup, for the path of a call.
+current_priority: Callable[[], Priority | None] = _priority.get
+
+
+def set_priority(value: Priority) -> None:
+    """Says it for the rest of the current context: for a server, which gives each call one of its own."""
+    _priority.set(value)
 
 
 _T = TypeVar("_T")

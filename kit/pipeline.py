@@ -35,6 +35,7 @@ __all__ = [
     "CANCELLED",
     "Attempted",
     "Begun",
+    "Built",
     "Call",
     "Handler",
     "Keeping",
@@ -294,6 +295,10 @@ class Outcome:
 
 
 Handler: TypeAlias = Callable[[Call], Coroutine[Any, Any, Outcome]]
+
+
+#: A method and its chain.
+Built: TypeAlias = tuple[Method, Handler]
 
 
 class Layer(Protocol):

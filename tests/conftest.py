@@ -12,6 +12,7 @@ _MAY_BE_MISSING = ("kubectl", "the large log collection")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=1, help="rounds of the kill tests")
+    parser.addoption("--restarts", type=int, default=3, help="servers that are restarted one after the other")
 
 
 @pytest.hookimpl(wrapper=True)

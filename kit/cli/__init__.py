@@ -6,7 +6,22 @@ import importlib
 
 import click
 
-_COMMANDS = ("check", "explain", "gen", "health", "ports", "simulate")
+_COMMANDS = (
+    "breakers",
+    "call",
+    "calls",
+    "check",
+    "endpoints",
+    "events",
+    "explain",
+    "gen",
+    "health",
+    "limits",
+    "new",
+    "policies",
+    "ports",
+    "simulate",
+)
 
 
 class _Commands(click.Group):

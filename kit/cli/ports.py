@@ -1,25 +1,45 @@
-"""`kit ports`: what runs on this machine, by the local registry."""
+"""`kit ports`: what runs on this machine, by the local registry, and which ports are held."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from kit.cli._table import table
-from kit.discovery import Registry
+from kit.discovery import Instance, Ports, Registry, port_of
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def ports(as_json: bool) -> None:
-    """List the live instances in the local registry (under KIT_DATA_DIR, else the user data folder)."""
+@click.option("--free", "count", type=click.IntRange(1), metavar="N", help="Print N ports that are free, and no list.")
+def ports(as_json: bool, count: int | None) -> None:
+    """List the live instances in the local registry (under KIT_DATA_DIR, else the user data folder).
+
+    Behind them ports that a service holds and has not announced, without an address. The ports of another machine's
+    services are `kit endpoints`' to tell.
+    """
+    if count is not None:
+        for port in Ports().find_many(count):
+            click.echo(str(port))
+        return
     registry = Registry()
     instances = [instance for name in registry.services() for instance in registry.lookup(name)]
+    announced = {port_of(instance.address) for instance in instances}
+    held = [one for one in Ports().leases() if one.port not in announced]
     if as_json:
-        for instance in instances:
-            click.echo(json.dumps(json.loads(instance.to_json()), sort_keys=True))
+        found: list[Any] = [json.loads(instance.to_json()) for instance in instances]
+        found += [{"name": one.service, "port": one.port, "pid": one.pid} for one in held]
+        for one in found:
+            click.echo(json.dumps(one, sort_keys=True))
         return
-    rows = [(one.name, one.address, str(one.pid), one.start_time, one.instance_id) for one in instances]
+    rows = [(one.name, one.address, _processes(one), one.start_time, one.instance_id) for one in instances]
+    rows += [(one.service, f"(port {one.port})", str(one.pid), "", "") for one in held]
     for line in table(["SERVICE", "ADDRESS", "PID", "SINCE", "INSTANCE"], rows):
         click.echo(line)
+
+
+def _processes(instance: Instance) -> str:
+    workers = instance.metadata.get("workers", "")
+    return f"{instance.pid} (workers {workers.replace(',', ' ')})" if workers else str(instance.pid)

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kit.call import PRIORITY_KEY, current_priority
 from kit.clock import Clock
 from kit.durations import LONGEST, check_seconds
 from kit.errors import InvalidMetadata, MetadataTooLarge, UsageTypeError, UsageValueError
@@ -20,7 +21,15 @@ from kit.layers import ReportLayer, TraceCallLayer
 from kit.pipeline import Call, Handler, Method, Outcome
 from kit.resilience.retry import StopReason
 
-__all__ = ["METADATA_LIMIT", "check_call", "check_compression", "checked_metadata", "refusing", "shown"]
+__all__ = [
+    "METADATA_LIMIT",
+    "check_call",
+    "check_compression",
+    "checked_metadata",
+    "refusing",
+    "shown",
+    "with_priority",
+]
 
 #: Bytes of metadata that gRPC's servers refuse for certain, unless they are configured otherwise. From half of it they
 #: refuse some calls, the more the nearer.
@@ -93,6 +102,15 @@ def checked_metadata(metadata: Any, limit: int) -> tuple[Any, MetadataTooLarge |
     except (TypeError, ValueError):
         raise _no_pairs(metadata) from None
     return metadata, None if size <= limit else _too_large(metadata, size, limit)
+
+
+def with_priority(metadata: Any) -> Any:
+    """The metadata of a call, looked at already, and the priority that holds here, unless the caller gave one."""
+    priority = current_priority()
+    given = tuple(metadata or ())
+    if priority is None or any(key == PRIORITY_KEY for key, _ in given):
+        return metadata
+    return grpc.aio.Metadata(*given, (PRIORITY_KEY, priority.name.lower()))
 
 
 def _read(metadata: Any) -> Any:

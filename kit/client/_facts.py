@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kit.client._policies import Built
 from kit.client.reports import ChannelStatistics
 from kit.inventory import Inventory
 from kit.layers import Allowances, Breakers, ConcurrencyLayer, Limits
-from kit.pipeline import Method, Pipeline
+from kit.pipeline import Built, Method, Pipeline
 
 __all__ = ["CLIENTS", "ClientFacts"]
 

@@ -72,6 +72,7 @@ class Checks:
             message=seen.message,
             timestamp=clock.wall(),
             failures=pulse.failures,
+            said_no=seen.answer is Answer.SAID_NO,
         )
 
     def told(self, endpoint: Endpoint, serves: bool) -> None:

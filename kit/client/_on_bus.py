@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from kit import events
 from kit.client import events as told
+from kit.discovery import port_of
 from kit.durations import to_duration
 from kitapi.v1 import events_pb2
 
@@ -27,11 +28,6 @@ def _subject(event: Any) -> str:
         return f"policies/{event.source}"
     address = getattr(event, "address", "")
     return f"endpoints/{address}" if address else f"channels/{event.target}"
-
-
-def _port(address: str) -> int:
-    port = address.rpartition(":")[2]
-    return int(port) if port.isascii() and port.isdigit() and int(port) < 65536 else 0
 
 
 _MESSAGES: Mapping[type[told.ChannelEvent], Callable[[Any], _Message]] = {
@@ -57,10 +53,10 @@ _MESSAGES: Mapping[type[told.ChannelEvent], Callable[[Any], _Message]] = {
         target=event.target, address=event.address, after=to_duration(event.after)
     ),
     told.EndpointUnhealthy: lambda event: events_pb2.HealthCheckFailed(
-        service=event.target, port=_port(event.address), new_status="UNHEALTHY", error=event.why
+        service=event.target, port=port_of(event.address), new_status="UNHEALTHY", error=event.why
     ),
     told.EndpointHealthy: lambda event: events_pb2.HealthCheckSuccess(
-        service=event.target, port=_port(event.address), old_status="UNHEALTHY", new_status="HEALTHY"
+        service=event.target, port=port_of(event.address), old_status="UNHEALTHY", new_status="HEALTHY"
     ),
     told.LookupFailed: lambda event: events_pb2.LookupFailed(target=event.target, error=event.reason),
     told.CertificatesReloaded: lambda event: events_pb2.CertificatesReloaded(

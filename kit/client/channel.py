@@ -19,7 +19,6 @@ from kit.client._dns import Resolver, resolve
 from kit.client._facts import CLIENTS, ClientFacts
 from kit.client._opening import open_endpoints
 from kit.client._pipeline import client_pipeline
-from kit.client._policies import Built, Policies
 from kit.client._requests import serializing
 from kit.client.balance import BalanceLayer
 from kit.client.care import Care
@@ -33,8 +32,9 @@ from kit.clock import SYSTEM, Clock
 from kit.discovery import Registry
 from kit.durations import check_seconds
 from kit.errors import UsageTypeError
-from kit.pipeline import Method, Pipeline, Shape
+from kit.pipeline import Built, Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
+from kit.policy.followed import Policies
 from kit.resilience.pulse import HealthCheck
 
 __all__ = ["Channel", "channel"]
@@ -74,7 +74,13 @@ class Channel(grpc.aio.Channel):
             credentials, options, compression, registry, breaker_listeners, on_event, warm_up, health, breaker_storage
         )
         self._listeners = Listeners([] if on_event is None else [on_event], on_bus=clock is SYSTEM)
-        self._policies = Policies(policy, clock, self._listeners)
+        # Not by `self`: a channel that nobody holds is freed at once, with all that runs for it.
+        here = weakref.ref(self)
+        self._policies = Policies(
+            policy,
+            clock,
+            lambda *found: None if (channel := here()) is None else channel._listeners.reloaded(channel.target, *found),
+        )
         self._home = guards.Home(target)
         self._clock = clock
         self._metadata_limit = metadata_limit(options)
@@ -99,7 +105,7 @@ class Channel(grpc.aio.Channel):
         self._breakers = layers.Breakers(clock, breaker_listeners, breaker_storage)
         self._allowances = layers.Allowances(clock)
         self._pipeline = client_pipeline(clock, rng, self._endpoints, self._breakers, self._allowances)
-        self._policies.concern(self._endpoints.target, self._pipeline)
+        self._policies.keep = self._pipeline.keep
         if self._policies.files and open_channel is None:  # a simulation has one policy
             self._endpoints.on_use.append(self._policies.following(self._endpoints.background))
         balance = next(layer for layer in self._pipeline.layers if isinstance(layer, BalanceLayer))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from kit import callbacks
@@ -62,6 +63,11 @@ class Listeners(callbacks.Listeners[ChannelEvent]):
             from kit.client._on_bus import publish  # a channel has little to tell, and often nothing
 
             publish(event)
+
+    def reloaded(self, target: str, file: Path, methods: tuple[str, ...], reason: str) -> None:
+        """Tells of a file of policy that has changed; `reason` is why it was refused."""
+        event = PolicyReloaded(target=target, source=str(file), accepted=not reason, reason=reason, methods=methods)
+        self.tell(event, level=logging.WARNING if reason else logging.INFO)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

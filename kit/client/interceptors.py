@@ -14,12 +14,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kit.call import current_priority
 from kit.client import guards
 from kit.client._arguments import check_interceptors
-from kit.client._asked import METADATA_LIMIT, check_call, checked_metadata, refusing
+from kit.client._asked import METADATA_LIMIT, check_call, checked_metadata, refusing, with_priority
 from kit.client._facts import CLIENTS, ClientFacts
 from kit.client._pipeline import client_pipeline
-from kit.client._policies import Built, Policies
 from kit.client._requests import check_requests
 from kit.client.calls import UnaryUnaryCall
 from kit.client.direct import Direct, direct
@@ -29,8 +29,9 @@ from kit.client.transport import over_continuation
 from kit.clock import SYSTEM, Clock
 from kit.errors import MetadataTooLarge
 from kit.layers import Allowances, Breakers, StorageFactory
-from kit.pipeline import Call, Handler, Method, Pipeline, Shape
+from kit.pipeline import Built, Call, Handler, Method, Pipeline, Shape
 from kit.policy import PolicySource, Resolved
+from kit.policy.followed import Policies
 
 __all__ = ["client_interceptors"]
 
@@ -59,6 +60,8 @@ class _Adapter:
             metadata, refusal = self._asked(details)
             if refusal is not None:
                 handler = refusing(refusal, method, self._clock)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         if self._shape.streams_requests and request is not None:
             check_requests(request)
         call = Call(
@@ -123,6 +126,9 @@ class _UnaryUnary(_Adapter, grpc.aio.UnaryUnaryClientInterceptor):
                 at_once = None
             elif metadata is not client_call_details.metadata:
                 client_call_details = client_call_details._replace(metadata=metadata)
+        if current_priority() is not None:
+            # It goes through the pipeline, which takes metadata apart anyway.
+            at_once = None
         call = None if at_once is None else at_once.begin(timeout, None, "")
         if call is None:
             return UnaryUnaryCall(*self._call(continuation, client_call_details, request))
@@ -170,12 +176,13 @@ def client_interceptors(
     Raises PolicyError, and UsageTypeError or UsageValueError for any other argument.
     """
     check_interceptors(breaker_listeners, on_event, max_metadata_size, breaker_storage)
-    policies = Policies(policy, clock, Listeners([] if on_event is None else [on_event], on_bus=clock is SYSTEM))
+    listeners = Listeners([] if on_event is None else [on_event], on_bus=clock is SYSTEM)
+    policies = Policies(policy, clock, partial(listeners.reloaded, ""))
     # What spreads clients over time is no secret.
     rng = rng or random.Random()  # noqa: S311
     breakers, allowances = Breakers(clock, breaker_listeners, breaker_storage), Allowances(clock)
     pipeline = client_pipeline(clock, rng, None, breakers, allowances)
-    policies.concern("", pipeline)
+    policies.keep = pipeline.keep
     adapters = (
         _UnaryUnary(pipeline, policies, clock, breakers, allowances, max_metadata_size),
         _UnaryStream(Shape.UNARY_STREAM, pipeline, policies, clock, max_metadata_size),

@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kit.client._asked import check_call, checked_metadata, refusing
+from kit.call import current_priority
+from kit.client._asked import check_call, checked_metadata, refusing, with_priority
 from kit.client._requests import check_requests
 from kit.client.calls import UnaryUnaryCall
 from kit.client.direct import Direct, Never
@@ -63,6 +64,8 @@ class UnaryUnaryStub(Stub, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             or compression is not None
         ):
             metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         call = Call(
             self._method,
             request,
@@ -106,6 +109,8 @@ class DirectStub(UnaryUnaryStub):
             or compression is not None
         ):
             metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         if handler is self._handler:
             try:
                 sent = self._direct.send(
@@ -139,6 +144,8 @@ class UnaryStreamStub(Stub, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
             or compression is not None
         ):
             metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         call = Call(
             self._method,
             request,
@@ -172,6 +179,8 @@ class StreamUnaryStub(Stub, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
             or compression is not None
         ):
             metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         call = Call(
             self._method,
             request_iterator,
@@ -205,6 +214,8 @@ class StreamStreamStub(Stub, grpc.aio.StreamStreamMultiCallable[Any, Any]):
             or compression is not None
         ):
             metadata, handler = self._asked(timeout, metadata, credentials, wait_for_ready, compression)
+        if current_priority() is not None:
+            metadata = with_priority(metadata)
         call = Call(
             self._method,
             request_iterator,

@@ -23,6 +23,12 @@ def is_available(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+def port_of(address: str) -> int:
+    """The port in "host:port"; 0 where there is none."""
+    port = address.rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() and int(port) < 65536 else 0
+
+
 def find_port(preferred: int, *, last: int | None = None, tries: int = 10, host: str = "127.0.0.1") -> int:
     """The first free port of the `tries` from `preferred` on, none beyond `last`; else one that the system picks.
 

@@ -127,10 +127,13 @@ def bus() -> Bus:
 
 
 @contextmanager
-def use(bus: Bus) -> Iterator[Bus]:
-    """Events of this process go to another bus inside: for tests, or around a program's whole life."""
+def use(bus: Bus, *, quiet: float = QUIET) -> Iterator[Bus]:
+    """Events of this process go to another bus inside: for tests, or around a program's whole life.
+
+    `quiet` is the least time, in seconds, between two events of a subject that are debounced.
+    """
     global _publisher  # noqa: PLW0603 - the bus belongs to the process
-    former, _publisher = _publisher, Publisher(bus)
+    former, _publisher = _publisher, Publisher(bus, quiet=quiet)
     _publisher.name = former.name
     try:
         yield bus

@@ -15,7 +15,7 @@ import time
 import traceback
 from types import FrameType
 
-from kit.health.result import Finding, HealthLayer
+from kit.health.result import Finding
 from kit.observe import get_logger
 from kit.resilience.pulse import Health
 
@@ -25,15 +25,16 @@ log = get_logger("kit.health")
 
 #: Seconds from mark to mark.
 _BEAT = 0.25
-#: Marks late by more than this, in seconds, since the last check make the loop DEGRADED.
+#: Seconds that are looked back, once or twice.
+_HALF = 30.0
+#: Marks late by more than this, in seconds, make the loop DEGRADED.
 _LAGGING = 0.5
+#: Frames of the stack that are logged, the innermost ones.
+_FRAMES = 30
 
 
 class LoopWatch:
-    """Watches the loop that runs where it is started. Called, it is the check of a health component."""
-
-    layer = HealthLayer.MACHINE
-    endpoint = ""
+    """Watches the loop that runs where it is started."""
 
     def __init__(self, *, stuck: float = 1.0) -> None:
         """`stuck` is the seconds without a mark after which the loop counts as stuck."""
@@ -42,7 +43,9 @@ class LoopWatch:
         self._thread: threading.Thread | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._mark = 0.0
-        self._worst = 0.0
+        #: Seconds by which marks were late at worst, in the half minute that runs and in the one before.
+        self._worst = self._worst_before = 0.0
+        self._turned = 0.0
         #: Seconds by which the last mark was late.
         self.lag = 0.0
 
@@ -51,7 +54,7 @@ class LoopWatch:
         if self._thread is not None:
             return
         self._ended.clear()
-        self._mark = time.monotonic()
+        self._mark = self._turned = time.monotonic()
         self._schedule(asyncio.get_running_loop())
         self._thread = threading.Thread(
             target=self._watch, args=(threading.get_ident(),), name="kit loop watch", daemon=True
@@ -68,9 +71,9 @@ class LoopWatch:
             self._thread.join(timeout=1.0)
             self._thread = None
 
-    async def __call__(self) -> Finding:
-        """How late the loop was at worst since it was asked last."""
-        worst, self._worst = max(self._worst, self.lag), 0.0
+    def finding(self) -> Finding:
+        """How late the loop was at worst in the last minute or so."""
+        worst = max(self._worst, self._worst_before)
         said = f"turns, late by {worst * 1000:.0f} ms at worst"
         details = {"lag_ms": f"{self.lag * 1000:.1f}", "worst_lag_ms": f"{worst * 1000:.1f}"}
         return Finding(Health.DEGRADED if worst > _LAGGING else Health.HEALTHY, said, details)
@@ -81,6 +84,8 @@ class LoopWatch:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
         self.lag = max(0.0, now - self._mark - _BEAT)
+        if now - self._turned > _HALF:
+            self._worst_before, self._worst, self._turned = self._worst, 0.0, now
         self._worst = max(self._worst, self.lag)
         self._mark = now
         self._schedule(loop)
@@ -104,4 +109,4 @@ class LoopWatch:
 
 
 def _stack(frame: FrameType | None) -> str:
-    return "".join(traceback.format_stack(frame)) if frame is not None else ""
+    return "".join(traceback.format_stack(frame, _FRAMES)) if frame is not None else ""

@@ -19,7 +19,7 @@ from kit.clock import SYSTEM, Clock
 from kit.errors import ConfigurationError, UsageError
 from kit.health._component import CheckFunction, Component
 from kit.health.events import HealthChanged, HealthEvent, LatencyAnomaly
-from kit.health.result import HealthLayer, HealthResult, worst
+from kit.health.result import Finding, HealthLayer, HealthResult, worst
 from kit.resilience.debounce import Debounce, DebounceRules
 from kit.resilience.detector import Step
 from kit.resilience.pulse import Health, HealthCheck
@@ -43,6 +43,7 @@ class HealthRegistry:
         self._clock = clock
         self._random = random
         self._components: dict[str, Component] = {}
+        self._known: dict[str, tuple[Callable[[], Finding], HealthLayer]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._listeners: Listeners[HealthEvent] = Listeners("kit.health")
         self._debounce: Debounce[Health] = Debounce(debounce)
@@ -70,7 +71,7 @@ class HealthRegistry:
         `timeout` at most, and counts as DEGRADED where it takes longer than `slow`. `layer` None is the check's own,
         else SERVICES. Raises ConfigurationError.
         """
-        if name in self._components:
+        if name in self._components or name in self._known:
             raise ConfigurationError(f"there are two health components named {name!r}; give one another name")
         if not name:
             raise ConfigurationError("a health component needs a name")
@@ -98,8 +99,17 @@ class HealthRegistry:
         if self._started:
             self._run(component)
 
+    def show(self, name: str, finding: Callable[[], Finding], *, layer: HealthLayer) -> None:
+        """Shows a component of which all is known already: `finding` is called whenever somebody looks, and has to be
+        quick. It is never required, and its changes are told to nobody.
+        """
+        if name in self._components or name in self._known:
+            raise ConfigurationError(f"there are two health components named {name!r}; give one another name")
+        self._known[name] = finding, layer
+
     async def remove(self, name: str) -> None:
         """Checks it no more and forgets it; nothing where it is not known."""
+        self._known.pop(name, None)
         component = self._components.pop(name, None)
         if component is None:
             return
@@ -118,14 +128,29 @@ class HealthRegistry:
     # What can be asked
 
     def results(self) -> list[HealthResult]:
-        """Every component, in the order in which they were added."""
-        return [component.result() for component in self._components.values()]
+        """Every component, in the order in which they were added; first those that are only shown."""
+        return [*map(self._shown, self._known), *(component.result() for component in self._components.values())]
 
     def result(self, name: str) -> HealthResult:
         """One component. Raises UsageError where it is not known."""
+        if name in self._known:
+            return self._shown(name)
         if name not in self._components:
             raise UsageError(f"there is no health component {name!r}")
         return self._components[name].result()
+
+    def _shown(self, name: str) -> HealthResult:
+        finding, layer = self._known[name]
+        now = finding()
+        return HealthResult(
+            component=name,
+            layer=layer,
+            required=False,
+            status=now.status,
+            message=now.message,
+            timestamp=self._clock.wall(),
+            details=now.details,
+        )
 
     def missing(self) -> list[str]:
         """Names of the required components that cannot be worked with: unhealthy, or never found well yet."""
@@ -139,7 +164,7 @@ class HealthRegistry:
     @property
     def status(self) -> Health:
         """The whole: the worst of the required ones; others make it DEGRADED at the worst."""
-        return worst(*(_share(one) for one in self._components.values()))
+        return worst(*(_share(one) for one in self.results()))
 
     # Its life
 
@@ -148,14 +173,14 @@ class HealthRegistry:
         if self._started:
             return
         self._started = True
-        self._teller = asyncio.create_task(self._tell(), name="health events", context=Context())
         for component in self._components.values():
             self._run(component)
 
-    async def check_now(self) -> list[HealthResult]:
-        """Checks all of them once, beside their intervals, and returns what is known then."""
-        await asyncio.gather(*(component.look() for component in self._components.values()))
-        return self.results()
+    async def check_now(self, *names: str) -> list[HealthResult]:
+        """Checks these, or all of them, once, beside their intervals, and returns what is known then."""
+        chosen = [one for one in self._components.values() if not names or one.name in names]
+        await asyncio.gather(*(component.look() for component in chosen))
+        return [component.result() for component in chosen]
 
     async def close(self) -> None:
         """Checks no more. What is known stays; what has not settled is not told."""
@@ -169,6 +194,8 @@ class HealthRegistry:
         await asyncio.gather(*(component.close() for component in self._components.values()))
 
     def _run(self, component: Component) -> None:
+        if self._teller is None:
+            self._teller = asyncio.create_task(self._tell(), name="health events", context=Context())
         # In a context of its own: the starter's deadline, span and reports are not those of the checks.
         task = asyncio.create_task(component.run(), name=f"health of {component.name}", context=Context())
         self._tasks[component.name] = task
@@ -205,13 +232,13 @@ class HealthRegistry:
             await (self._noted.wait() if left == float("inf") else self._clock.sleep(max(0.0, left)))
 
 
-def _share(component: Component) -> Health:
-    status = component.status
-    return Health.DEGRADED if status is Health.UNHEALTHY and not component.required else status
+def _share(result: HealthResult) -> Health:
+    status = result.status
+    return Health.DEGRADED if status is Health.UNHEALTHY and not result.required else status
 
 
 def _function(name: str, check: CheckFunction | str | grpc.aio.Channel) -> CheckFunction:
-    if isinstance(check, str) or hasattr(check, "unary_unary"):
+    if isinstance(check, (str, grpc.aio.Channel)):
         from kit.health.checks import GrpcHealth
 
         return GrpcHealth(check)

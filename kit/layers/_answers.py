@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
 
+from kit.call import PRIORITY_KEY
 from kit.errors import PolicyError
 from kit.layers.idempotency import IDEMPOTENCY_KEY
 from kit.pipeline import Call, Method
@@ -20,7 +21,9 @@ __all__ = ["Again", "again", "default_of", "request_key"]
 Again: TypeAlias = Callable[[], Any]
 
 #: Metadata that differ from call to call and say nothing of who calls; those of gRPC itself ("grpc-...") neither.
-_OF_THE_CALL = frozenset({IDEMPOTENCY_KEY, "traceparent", "tracestate", "x-request-id", "x-correlation-id"})
+_OF_THE_CALL = frozenset(
+    {IDEMPOTENCY_KEY, PRIORITY_KEY, "traceparent", "tracestate", "x-request-id", "x-correlation-id"}
+)
 #: Bytes that an answer costs beside its own, about: the key and the entry.
 _ENTRY = 512
 

@@ -104,9 +104,15 @@ class Breakers:
             breaker is not None and (breaker.snapshot().time_to_half_open or 0.0) > seconds for breaker in found
         )
 
-    def refusal(self, addresses: Iterable[str], rules: BreakerRules) -> BreakerOpen:
-        """The error that names the endpoints and says when the first of them is tried again."""
+    def refusal(self, addresses: Iterable[str], rules: BreakerRules, *, asked: bool = False) -> BreakerOpen:
+        """The error that names the endpoints and says when the first of them is tried again.
+
+        `asked`: `admit` has counted the call among those that were refused; else it is counted here.
+        """
         endpoints = tuple(addresses)
+        if not asked:
+            for address in endpoints:
+                self.of(address, rules).machine.passed_over()
         snapshots = [(address, self.of(address, rules).snapshot()) for address in endpoints]
         left = min((found.time_to_half_open or 0.0 for _, found in snapshots), default=0.0)
         whose = ", ".join(f"{address or 'the channel'} ({_why(found)})" for address, found in snapshots)
@@ -152,7 +158,7 @@ class BreakerLayer:
             breaker = breaker_of(address) if begun is None else begun.breaker
             permit = breaker.admit(handle, call) if begun is None else begun.permit
             if isinstance(permit, Refusal):
-                return Outcome(error=breakers.refusal((address,), rules))
+                return Outcome(error=breakers.refusal((address,), rules, asked=True))
             try:
                 outcome = await inner(call)
             except BaseException:

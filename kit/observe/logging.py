@@ -1,7 +1,8 @@
 """Logs: one JSON object per line on stderr, with the ids of the current trace; readable text on a terminal.
 
 Everything goes through the standard library's logging, so a program that uses the kit as a library and configures
-logging itself gets the kit's records in its own handlers.
+logging itself gets the kit's records in its own handlers. Secrets are taken out of every line (`redaction`), and kinds
+of lines may go their own ways (`channels`). Lines that are not for a terminal are written by a thread (`_writer`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-__all__ = ["configure", "get_logger"]
+from kit.observe import _routing
+from kit.observe.channels import BY_LOGGER
+from kit.observe.redaction import redact_fields, redacted_text
+
+__all__ = ["configure", "get_logger", "trace_ids"]
 
 #: Libraries whose INFO tells nothing about the service.
 _CHATTY = ("httpx", "httpcore", "asyncio", "grpc", "uvicorn.access", "hpack")
@@ -43,7 +49,8 @@ def configure(
     """Sends the process's log to `stream` (stderr). Replaces the root logger's handlers; may be called again.
 
     `level` None means KIT_LOG_LEVEL, else INFO. `console` None means KIT_LOG_FORMAT ("json" or "console"), else
-    readable text where the stream is a terminal and JSON everywhere else.
+    readable text where the stream is a terminal and JSON everywhere else. KIT_LOG_AUDIT and its siblings send channels
+    elsewhere. Raises ConfigurationError for a file that cannot be written.
     """
     stream = sys.stderr if stream is None else stream
     if console is None:
@@ -55,21 +62,24 @@ def configure(
             event.setdefault("service", service_name)
         return event
 
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    last: Processor = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        else structlog.processors.JSONRenderer(default=str)
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, add_service, *last],
-        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            add_service,
+            structlog.processors.format_exc_info,
+            _redact,
+            last,
+        ],
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
     name = (level if level is not None else os.environ.get("KIT_LOG_LEVEL", "INFO")).upper()
+    root = logging.getLogger()
+    _routing.route(stream, formatter, service="" if console else service_name, json=not console)
     root.setLevel(name if name in logging.getLevelNamesMapping() else "INFO")
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
@@ -85,20 +95,58 @@ def _for_handlers(logger: WrappedLogger, name: str, event: EventDict) -> Any:
     if any(isinstance(formatter, structlog.stdlib.ProcessorFormatter) for formatter in formatters):
         return structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, name, event)
     error = event.pop("exc_info", None)
+    redact_fields(event, _SAFE)
     said = event.pop("event", "")
     fields = " ".join(f"{key}={value!r}" for key, value in event.items() if key not in _RECORD_HAS)
-    return (f"{said} {fields}".rstrip(),), {"exc_info": error}
+    text = f"{said} {fields}".rstrip()
+    if (trace_text := _secret_traceback(error)) is not None:
+        text, error = f"{text}\n{trace_text}", None
+    return (text,), {"exc_info": error}
+
+
+def _secret_traceback(error: Any) -> str | None:
+    """The traceback without its secrets; None where it has none, and the handlers may print it as they like."""
+    if error is True:
+        error = sys.exc_info()[1]
+    elif isinstance(error, tuple):
+        error = error[1]
+    if not isinstance(error, BaseException):
+        return None
+    said = "".join(traceback.format_exception(error)).rstrip()
+    clean = redacted_text(said)
+    return None if clean == said else clean
 
 
 #: What a log record says anyway.
 _RECORD_HAS = frozenset({"level", "logger", "timestamp"})
+#: What the kit itself writes into a line, and no secret can be in.
+_SAFE = frozenset({"level", "logger", "timestamp", "service", "channel", "trace_id", "span_id", "exc_info"})
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    redact_fields(event, _SAFE)
+    return event
+
+
+def _add_channel(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    channel = BY_LOGGER.get(event.get("logger", ""))
+    if channel is not None:
+        event["channel"] = channel
+    return event
+
+
+def trace_ids() -> tuple[str, str] | None:
+    """Trace and span of the work that goes on here, as they are written; None outside of any."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = trace.format_trace_id(context.trace_id)
-        event["span_id"] = trace.format_span_id(context.span_id)
+    ids = trace_ids()
+    if ids is not None:
+        event["trace_id"], event["span_id"] = ids
     return event
 
 
@@ -106,6 +154,7 @@ _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
+    _add_channel,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
     _add_trace,

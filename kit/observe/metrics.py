@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from kit.errors import ConfigurationError
-from kit.observe import tracing
+from kit.observe import calls, tracing
 from kit.observe._exposition import CONTENT_TYPE, foreign, render_families
 from kit.observe._instruments import (
     DURATION_BOUNDS,
@@ -118,7 +118,7 @@ def snapshot() -> Snapshot:
     """Everything that this process counts, and what prometheus_client's own registry has. JSON can have it."""
     with _lock:
         sources, instruments = list(_sources), list(_instruments.values())
-    families = [family for source in sources for family in source()]
+    families = [*calls.families(), *(family for source in sources for family in source())]
     families += [instrument.family() for instrument in instruments]
     families = [family for family in families if family["series"]]
     return {"pid": os.getpid(), "families": [*families, *foreign({family["name"] for family in families})]}

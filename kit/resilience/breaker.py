@@ -149,6 +149,10 @@ class Breaker:
         permits = self.rules.half_open_permits
         return len(self._probes) < permits or any(until <= now for until in self._probes.values())
 
+    def passed_over(self) -> None:
+        """A call would have come here and was refused without `admit`, because `ready` said no."""
+        self._refused += 1
+
     def force_open(self, now: float, reason: str = Cause.OPENED_BY_HAND.value, *, hold: bool = False) -> None:
         """Opens it. With `hold` it stays open until it is closed or half-opened by hand."""
         if self.state is not _OPEN:

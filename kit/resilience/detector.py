@@ -67,8 +67,8 @@ class AnomalyRules:
         known = sorted(former)
         if len(known) < self.minimum:
             return math.inf
-        usual = median(known)
-        spread = _NORMAL * median(sorted(abs(one - usual) for one in known))
+        usual = _median(known)
+        spread = _NORMAL * _median(sorted(abs(one - usual) for one in known))
         return max(usual + self.deviations * spread, usual * self.factor, usual + self.margin)
 
 
@@ -189,11 +189,12 @@ class Detector:
     def _compared(self, latency: float) -> Anomaly | None:
         self._response = latency
         unusual = latency > self._anomalies.limit(self._former)
-        anomaly = Anomaly(latency, median(sorted(self._former))) if unusual else None
+        anomaly = Anomaly(latency, _median(sorted(self._former))) if unusual else None
         self._former.append(latency)
         return anomaly
 
 
-def median(ordered: list[float]) -> float:
-    """Of at least one number, in order; the lower one of two in the middle."""
-    return ordered[(len(ordered) - 1) // 2]
+def _median(ordered: list[float]) -> float:
+    """Of at least one number, in order."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

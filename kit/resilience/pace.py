@@ -6,30 +6,30 @@ of those turns the calls wait in the core, first in first out, until the deadlin
 after a stretch of computing nobody begins before the loop has turned freely for a moment and nobody new has come.
 
     held    what is seen                                                      next
-    no      a gap of at least `_BLOCK` between two looks, spent computing     held
-    held    a call has come                                                   held, the moment begins again
+    no      a gap of at least `BLOCK` between two looks, spent computing     held
+    held    a call has come, or the loop computes once more                   held, the moment begins again
     held    `_TURNS` turns, and the moment has passed, without a call         free
     held    a share of the stretch has passed                                 free: calls come faster than they are seen
     held    a look after a gap that was not spent computing                   free: the loop was idle
 
 Who looks says what CPU time the loop's thread has had. A gap counts as computing by what is certain of it: its length
 less all the idle time since the thread's time was last asked for, which is asked after long gaps only, as it costs more
-than the clock. The moment is a fiftieth of the stretch, so what it costs is 2 %.
+than the clock. The moment is a hundredth of the stretch, so that is what it costs.
 
 Invariant: a stretch of computing of length s holds for at most max(_LEAST, _SHARE * s).
 """
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["BLOCK", "Pace"]
 
 #: Seconds between two looks from which they are a gap. Shorter work than this is no dearer than accepting a call.
-_BLOCK = 0.001
+BLOCK = 0.001
 #: Turns of the loop that accepting a call takes, and some more.
 _TURNS = 8
 #: The moment, as a share of the stretch and in seconds. Handing a call from thread to thread takes a tenth of a
 #: millisecond.
-_QUIET, _QUIET_LEAST, _QUIET_MOST = 0.02, 0.0002, 0.0005
+_QUIET, _QUIET_LEAST, _QUIET_MOST = 0.01, 0.0002, 0.0005
 #: The longest hold, as a share of the stretch and in seconds.
 _SHARE, _LEAST = 0.25, 0.002
 
@@ -49,29 +49,22 @@ class Pace:
         self._since = self._until = self._moment = 0.0
         self._turns = 0
 
-    def gap(self, now: float) -> bool:
-        """A look. Whether it comes after a gap: then `computed` wants to know the CPU time."""
-        since = self.seen
-        self.seen = now
-        if now - since < _BLOCK:
-            return False
-        self._since = since
-        return True
-
     def computed(self, now: float, cpu: float) -> None:
-        """The look that was just made had a gap before it."""
-        length = now - self._since
+        """A look after a gap: the last one was at least `BLOCK` ago. Any other look only has to set `seen`."""
+        length = now - self.seen
+        self.seen = now
         idle = (now - self._read_at) - (cpu - self._cpu)
         self._read_at, self._cpu = now, cpu
         busy = length - max(0.0, idle)
-        if busy >= _BLOCK and busy >= length / 4:
+        if busy < BLOCK or busy < length / 4:
+            self.held = False
+            return
+        self._turns = 0
+        self._since = now
+        if not self.held:
             self.held = True
-            self._turns = 0
-            self._since = now
             self._moment = min(max(busy * _QUIET, _QUIET_LEAST), _QUIET_MOST)
             self._until = now + max(_LEAST, busy * _SHARE)
-        else:
-            self.held = False
 
     def arrived(self, now: float) -> None:
         """A call has been accepted."""

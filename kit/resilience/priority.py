@@ -1,4 +1,8 @@
-"""What is shed first under overload."""
+"""What is shed first under overload.
+
+Theory of operation. A call has one of three priorities. Whoever has to refuse some of many refuses the sheddable ones
+first and the critical ones last; a call that is made while another is served matters no more than that one.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Calls per second that one process takes of a method.
 
 Theory of operation. A token bucket that holds one second's worth, and at least one token: so a method of 100 a second
-takes a hundred calls at once after a second of rest, and never more than 100 + 100 * t in t seconds. Who comes when it is
-empty is told when a token will be there, each one later than the one before, up to `_MOST` seconds: told the same, all of
-them would come back at once and all but one in vain.
+takes a hundred calls at once after a second of rest, and never more than 100 + 100 * t in t seconds. Who comes when it
+is empty is told when a token will be there, each one later than the one before, up to `_MOST` seconds: told the same,
+all of them would come back at once and all but one in vain.
 
 Invariant: what is refused takes no token.
 """

@@ -1,26 +1,36 @@
 """How long the calls of a method take, and how fast those that wait are worked off.
 
-Theory of operation. A method's time is followed as TCP follows a round trip (RFC 6298): a moving mean and a moving mean
-deviation, the first answer counting whole. `usual` is their sum: about five of six calls take no longer. `least` is the
-lowest that the mean has been; it rises slowly towards the mean, so that a method that has become slower for good is
-believed in the end (half of the way in some 700 calls).
+Theory of operation. A method's time is followed by a moving mean (an eighth of each new one, as TCP follows a round
+trip), the first answer counting whole. `least` is the lowest that the mean has been; it rises slowly towards the mean,
+so that a method that has become slower for good is believed in the end (half of the way in some 700 calls).
+
+What a call needs once it runs is estimated by the smaller of the mean and a little more than the least: under a load
+that makes calls slow each other down the mean tells of the load, which is what is being taken away.
+
+How long a method's callers would wait at the most is remembered from those whose deadline is known, and fades: callers
+that give more are rare when they are not seen for a few dozen calls.
 
 A queue is worked off at a speed: seconds of such calls begun for each second in which somebody waited. It is 1 where
-calls run one after the other on the event loop, and 50 where fifty of them wait for a database at a time; a sum of times
-in a queue divided by the speed is the wait behind it, whatever is mixed in it. Old departures fade: the last few dozen
-say nearly all.
+calls run one after the other on the event loop, and 50 where fifty of them wait for a database at a time. The sum of
+the times in a queue divided by the speed is the wait behind it, whatever is mixed in it. Old departures fade: the last
+few dozen say nearly all.
 
-Invariants: least <= mean; the speed is positive once it is known.
+Invariants: least <= mean once something is known; a wait is never negative.
 """
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["ServiceTime", "Speed"]
 
-_MEAN = 1 / 8
-_DEVIATION = 1 / 4
+_SHARE = 1 / 8
 _RISE = 0.001
+_LITTLE_MORE = 1.25
 _FADE = 0.95
+_FORGET = 0.05
+#: Seconds; who gives more gives no deadline at all.
+_FOREVER = 3600.0
 #: What a call counts in a queue before anything is known of its method. The unit does not matter where all are unknown.
 _UNKNOWN = 0.01
 
@@ -28,29 +38,34 @@ _UNKNOWN = 0.01
 class ServiceTime:
     """The calls of one method, from when they begin to run. Seconds."""
 
-    __slots__ = ("_deviation", "known", "least", "mean")
+    __slots__ = ("known", "least", "mean", "patience")
 
     def __init__(self) -> None:
         self.known = False
         self.mean = _UNKNOWN
         self.least = 0.0
-        self._deviation = 0.0
+        #: Seconds that callers give; infinite before any is known.
+        self.patience = math.inf
 
     @property
-    def usual(self) -> float:
-        """What a call takes, with some reserve; 0.0 before anything is known."""
-        return self.mean + self._deviation if self.known else 0.0
+    def needed(self) -> float:
+        """What a call takes when it runs; 0.0 before anything is known."""
+        return min(self.mean, self.least * _LITTLE_MORE)
+
+    def given(self, seconds: float) -> None:
+        """A call had `seconds` left when it came; infinite for no deadline."""
+        if seconds >= self.patience or self.patience == math.inf:
+            self.patience = min(seconds, _FOREVER)
+        else:
+            self.patience += (seconds - self.patience) * _FORGET
 
     def learned(self, took: float) -> None:
         """A call took `took`, 0 or more."""
         if not self.known:
             self.known = True
             self.mean = self.least = took
-            self._deviation = took / 2
             return
-        off = took - self.mean
-        self.mean += off * _MEAN
-        self._deviation += (abs(off) - self._deviation) * _DEVIATION
+        self.mean += (took - self.mean) * _SHARE
         if self.mean < self.least:
             self.least = self.mean
         else:
@@ -64,7 +79,7 @@ class Speed:
 
     def __init__(self) -> None:
         self._begun = self._seconds = 0.0
-        #: When the last of those that wait was let in, or the first began to wait; None while nobody waits.
+        #: When the last of those that waited was let in, or the first began to wait; None while nobody waits.
         self._since: float | None = None
 
     def waiting(self, now: float) -> None:
@@ -84,6 +99,4 @@ class Speed:
 
     def wait(self, cost: float) -> float:
         """Seconds until a queue of calls that take `cost` together has begun to run; 0.0 while nothing is known."""
-        if self._seconds <= 0.0 or self._begun <= 0.0:
-            return 0.0
-        return cost * self._seconds / self._begun
+        return cost * self._seconds / self._begun if self._begun > 0.0 else 0.0

@@ -51,7 +51,7 @@ class Spacing(Generic[_T]):
     def offer(self, key: Hashable, state: Hashable, item: _T, now: float) -> bool:
         """Whether `item`, which tells of `state`, is to be told now. If not, `due` may give it later."""
         span = self._spans.get(key)
-        if span is None:
+        if span is None or (span.held is None and span.ends <= now):
             self._spans[key] = _Span(state, now + self._seconds)
             return True
         span.held = (state, item)

@@ -5,7 +5,9 @@ What a handler may raise stands in `kit.errors`; what a server says of its healt
 
 from kit.server._inflight import unless_draining
 from kit.server._interceptor import server_interceptors
+from kit.server._limits import ConnectionLimits
 from kit.server._run import run
+from kit.server._tls import ServerTls
 from kit.server.server import Server
 
-__all__ = ["Server", "run", "server_interceptors", "unless_draining"]
+__all__ = ["ConnectionLimits", "Server", "ServerTls", "run", "server_interceptors", "unless_draining"]

@@ -1,5 +1,6 @@
 """What an error that leaves a handler becomes on the wire. Pure; `kit.server._layers.map_errors` sends it.
 
+Prepared                      the answer that it brings
 StatusError                   its own code, message and details
 a failed call made inside     UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED in words of our own; with any other status
                               the handler did not expect the failure: a defect
@@ -49,8 +50,18 @@ class Answer:
     error_id: str = ""
 
 
+class Prepared(Exception):  # noqa: N818 - what it stands for may be no error at all
+    """Ends a call with an answer that was made before, for what has to be cheap."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
 def answer_to(error: BaseException, new_id: Callable[[], str]) -> Answer:
     """The answer to `error`. `new_id` is called for a defect only."""
+    if isinstance(error, Prepared):
+        return error.answer
     if isinstance(error, StatusError):
         return _answer(error.to_status(), error.code, pushback=_pushback(error))
     if isinstance(error, grpc.aio.AioRpcError) and error.code() in _DOWNSTREAM:

@@ -21,6 +21,7 @@ import grpc.aio
 from kit.errors import InvalidArgument
 from kit.pipeline import Shape
 from kit.policy import Priority, Resolved
+from kit.server._synchronous import in_thread
 
 #: The metadata of the call that is being looked up. Its handler runs in the same task afterwards; reading it from the
 #: context again would cost 5 us.
@@ -30,7 +31,7 @@ arrived: ContextVar[tuple[tuple[str, str | bytes], ...]] = ContextVar("kit_arriv
 class ServerCall:
     """A call that is served. `code` and `details` are its outcome, known to a layer when the inner one has ended."""
 
-    __slots__ = ("code", "context", "details", "metadata", "method", "principal", "priority", "request")
+    __slots__ = ("code", "context", "details", "metadata", "method", "principal", "priority", "request", "time_given")
 
     def __init__(
         self,
@@ -51,7 +52,11 @@ class ServerCall:
         #: Who calls; None where nobody has been authenticated.
         self.principal: Any = None
         self.priority = Priority.DEFAULT
+        #: Seconds that it had when it arrived; 0 where it has no deadline.
+        self.time_given = 0.0
 
+
+_NO_MESSAGE = "the request is not a message of the type that the method takes"
 
 Handler: TypeAlias = Callable[[ServerCall], Awaitable[Any]]
 
@@ -94,6 +99,13 @@ class Undecodable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Serialized:
+    """A response that is in bytes already, for a layer that has kept one."""
+
+    raw: bytes
+
+
 def compose(layers: Iterable[Layer], method: ServerMethod, handler: Handler) -> Handler:
     """Wraps `handler` in `layers`; the first is the outermost."""
     for layer in reversed(list(layers)):
@@ -108,15 +120,13 @@ def shape_of(rpc: grpc.RpcMethodHandler[Any, Any]) -> Shape:
     return Shape.UNARY_STREAM if rpc.response_streaming else Shape.UNARY_UNARY
 
 
-def is_async(rpc: grpc.RpcMethodHandler[Any, Any]) -> bool:
-    """Whether grpc.aio runs the method on the event loop; any other runs in a thread, with another kind of context."""
-    function = _function(rpc)
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-
-
-def handler_of(rpc: grpc.RpcMethodHandler[Any, Any]) -> Handler:
-    """The user's code behind `rpc` as the innermost handler."""
+def handler_of(rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> Handler:
+    """The user's code behind `rpc`, the method `path`, as the innermost handler."""
     function: Any = _function(rpc)
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        function = in_thread(
+            function, path, request_streaming=rpc.request_streaming, response_streaming=rpc.response_streaming
+        )
 
     async def coroutine(call: ServerCall) -> Any:
         response = await function(call.request, call.context)
@@ -137,7 +147,7 @@ def wrap(
     rpc: grpc.RpcMethodHandler[Any, Any], method: ServerMethod, layers: Iterable[Layer]
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The same method with `layers` around it."""
-    handler = compose(layers, method, _refuse_undecodable(handler_of(rpc)))
+    handler = compose(layers, method, _refuse_undecodable(handler_of(rpc, method.path)))
     path = method.path
 
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -146,12 +156,26 @@ def wrap(
     make: Any
     if rpc.request_streaming:
         make = grpc.stream_stream_rpc_method_handler if rpc.response_streaming else grpc.stream_unary_rpc_method_handler
-        parse = rpc.request_deserializer
+        parse = _refusing(rpc.request_deserializer)
     else:
         make = grpc.unary_stream_rpc_method_handler if rpc.response_streaming else grpc.unary_unary_rpc_method_handler
         parse = _guarded(rpc.request_deserializer)
-    wrapped: grpc.RpcMethodHandler[Any, Any] = make(serve, parse, rpc.response_serializer)
+    write = rpc.response_serializer if rpc.response_streaming else _passing(rpc.response_serializer)
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(serve, parse, write)
     return wrapped
+
+
+def unread(handler: Handler, method: ServerMethod, layers: Iterable[Layer]) -> grpc.RpcMethodHandler[Any, Any]:
+    """What ends calls of the method, of whatever shape, without having received the request."""
+    whole = compose(layers, method, handler)
+    path = method.path
+
+    async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        return await whole(ServerCall(path, request, context, arrived.get()))
+
+    # grpc does not wait for a message where messages are streamed.
+    made: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(serve)
+    return made
 
 
 def _function(rpc: grpc.RpcMethodHandler[Any, Any]) -> object:
@@ -174,10 +198,35 @@ def _guarded(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | N
     return guarded
 
 
+def _refusing(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """The same, but what it raises where the handler reads a message is a status."""
+    if parse is None:
+        return None
+
+    def refusing(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except Exception:  # noqa: BLE001 - whatever it is, the message cannot be read
+            raise InvalidArgument(_NO_MESSAGE) from None
+
+    return refusing
+
+
+def _passing(write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    """The same, but what is serialised already goes as it is."""
+
+    def passing(response: Any) -> bytes:
+        if type(response) is Serialized:
+            return response.raw
+        return response if write is None else write(response)
+
+    return passing
+
+
 def _refuse_undecodable(inner: Handler) -> Handler:
     async def handle(call: ServerCall) -> Any:
         if isinstance(call.request, Undecodable):
-            raise InvalidArgument("the request is not a message of the type that the method takes")
+            raise InvalidArgument(_NO_MESSAGE)
         return await inner(call)
 
     return handle

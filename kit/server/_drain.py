@@ -35,10 +35,11 @@ log = get_logger("kit.server")
 CLEANUP_TIMEOUT = 5.0
 #: Seconds, at most, until calls have ceased to come by themselves.
 SETTLE = 1.0
-#: Seconds without a call after which they have ceased.
-QUIET = 0.05
-#: Seconds, at most, for which answers are held back.
+#: Seconds without a call after which they have.
+SETTLED = 0.25
+#: Seconds, at most, for which answers are held back; seconds without a call after which everybody waits for one.
 HOLD = 0.5
+HELD = 0.1
 
 
 async def stop_calls(
@@ -55,14 +56,14 @@ async def stop_calls(
     if delay > 0:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hastened.wait(), delay)
-    if settle > 0 and not await in_flight.quiet(settle, QUIET, hastened) and not hastened.is_set():
+    if settle > 0 and not await in_flight.quiet(SETTLED, settle, hastened) and not hastened.is_set():
         in_flight.hold()
-        await in_flight.quiet(HOLD, QUIET, hastened)
+        await in_flight.quiet(HELD, HOLD, hastened)
     stopping = asyncio.ensure_future(server.stop(grace))
     # The task's first step gives the order for GOAWAY.
     await asyncio.sleep(0)
     in_flight.release()
-    in_flight.draining.set()
+    in_flight.drain()
     health.close()
     await first_of(stopping, hastened)
     if not stopping.done():

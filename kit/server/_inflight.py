@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+import math
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any, TypeVar
 
 from kit.errors import Unavailable
@@ -36,8 +38,13 @@ async def unless_draining(awaitable: Awaitable[_T]) -> _T:
             return work.result()
         raise Unavailable("the server is stopping; call again")
     finally:
-        work.cancel()
         told.cancel()
+        if not work.done():
+            work.cancel()
+            # Its end is waited for: an iterator that is still running cannot be closed.
+            await asyncio.wait({work})
+            if not work.cancelled():
+                work.exception()  # looked at; nobody waits for it any more
 
 
 class InFlight:
@@ -47,12 +54,14 @@ class InFlight:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: Calls that have come since the start.
-        self.begun = 0
+        #: When the last call came, by the monotonic clock.
+        self._last = -math.inf
         #: Where it is there, answers wait for it.
         self._held: asyncio.Event | None = None
         #: Set when handlers that only wait should end.
         self.draining = asyncio.Event()
+        #: Called then.
+        self.on_drain: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -64,7 +73,7 @@ class InFlight:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
-            self.begun += 1
+            self._last = monotonic()
             # Each call runs in a context of its own: nothing is to be reset.
             _draining.set(self.draining)
             try:
@@ -77,6 +86,12 @@ class InFlight:
 
         return handle
 
+    def drain(self) -> None:
+        """Tells those that only wait to end."""
+        self.draining.set()
+        for function in self.on_drain:
+            function()
+
     def hold(self) -> None:
         """Keeps answers back until `release`. Calls are still taken, and errors are not kept."""
         if self._held is None:
@@ -88,16 +103,14 @@ class InFlight:
             self._held.set()
             self._held = None
 
-    async def quiet(self, seconds: float, interval: float, hastened: asyncio.Event) -> bool:
-        """Whether no call came for `interval` seconds. Waits for it, `seconds` at most, and not when hastened."""
-        until = asyncio.get_running_loop().time() + seconds
-        begun = -1
-        while begun != self.begun:
-            begun = self.begun
-            if hastened.is_set() or asyncio.get_running_loop().time() + interval > until:
+    async def quiet(self, interval: float, seconds: float, hastened: asyncio.Event) -> bool:
+        """Whether no call has come for `interval` seconds. Waits for it, `seconds` at most, and not when hastened."""
+        until = monotonic() + seconds
+        while (left := self._last + interval - (now := monotonic())) > 0:
+            if hastened.is_set() or now + left > until:
                 return False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hastened.wait(), interval)
+                await asyncio.wait_for(hastened.wait(), left)
         return True
 
     async def ended(self, timeout: float) -> int:

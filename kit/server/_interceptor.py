@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 
-from kit.observe import get_logger
 from kit.policy import PolicySource
-from kit.server._call import arrived, is_async
+from kit.resilience.admission_rules import Admission
+from kit.server._access import AccessLog
+from kit.server._admit import AdmitLayer, Gate
+from kit.server._call import arrived
+from kit.server._errors import ErrorRules
 from kit.server._pipeline import ServerPipeline, server_pipeline
+from kit.server.auth import Authenticator
+from kit.server.idempotency._source import Deduplication, StoreSource
 
-log = get_logger("kit.server")
+_Rpc: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
 #: Methods whose wrapped form is kept. Generated code has few; a catch-all handler may serve any name.
 _MAX_KEPT = 4096
 
@@ -23,7 +29,8 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, pipeline: ServerPipeline) -> None:
         self._pipeline = pipeline
-        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
+        #: By path: as it was, as it is served, and what may refuse its calls before their request is received.
+        self._wrapped: dict[str, tuple[_Rpc, _Rpc, tuple[Gate, _Rpc] | None]] = {}
 
     async def intercept_service(
         self,
@@ -35,22 +42,23 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
         try:
             rpc = await continuation(handler_call_details)
         except Exception as error:  # noqa: BLE001 - an interceptor inside failed; grpc would send the exception's text
-            return self._pipeline.wrap(_raising(error), method)
-        if rpc is None:
-            return rpc
-        known = self._wrapped.get(method)
-        if known is not None and known[0] is rpc:
-            return known[1]
-        wrapped = self._wrap(rpc, method)
-        if len(self._wrapped) < _MAX_KEPT:
-            self._wrapped[method] = (rpc, wrapped)
-        return wrapped
+            return self.failing(error, method)
+        return rpc if rpc is None else self.of(rpc, method)
 
-    def _wrap(self, rpc: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        if not is_async(rpc):
-            log.warning("a method that is no coroutine is served without the kit", method=method)
-            return rpc
-        return self._pipeline.wrap(rpc, method)
+    def of(self, rpc: _Rpc, method: str) -> _Rpc:
+        """What serves the call that has `arrived`: the method with the pipeline around it, or its refusal."""
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not rpc:
+            known = (rpc, self._pipeline.wrap(rpc, method), self._pipeline.gate(rpc, method))
+            if len(self._wrapped) < _MAX_KEPT:
+                self._wrapped[method] = known
+        gate = known[2]
+        return gate[1] if gate is not None and gate[0](arrived.get()) else known[1]
+
+
+    def failing(self, error: Exception, method: str) -> _Rpc:
+        """A method that fails, as the pipeline lets it."""
+        return self._pipeline.wrap(_raising(error), method)
 
 
 def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
@@ -63,11 +71,33 @@ def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
     return handler
 
 
-def server_interceptors(*, policy: PolicySource = None) -> list[grpc.aio.ServerInterceptor]:
+def server_interceptors(
+    *,
+    policy: PolicySource = None,
+    admission: Admission | None = Admission(),  # noqa: B008 - frozen
+    authenticators: Sequence[Authenticator] = (),
+    insecure_ignore_auth: bool = False,
+    audit: bool | None = None,
+    idempotency: StoreSource = None,
+    validate: bool = True,
+    errors: ErrorRules | None = None,
+    access_log: AccessLog | bool | None = None,
+) -> list[grpc.aio.ServerInterceptor]:
     """Interceptors for `grpc.aio.server(interceptors=...)`: tracing, errors, deadlines, for all four shapes.
 
     List them first: what comes after them is inside them. Handlers may be coroutines, async generators or write to the
-    context. A synchronous handler is passed by unchanged, with a warning in the log. `policy` is as for `kit.channel`:
-    None takes what the descriptors say. Raises ConfigurationError.
+    context; what is no coroutine runs in a thread. The arguments are those of `kit.Server`. Raises ConfigurationError.
     """
-    return [KitServerInterceptor(server_pipeline(policy=policy))]
+    deduplication = Deduplication(idempotency)
+    pipeline = server_pipeline(
+        policy=policy,
+        admit=AdmitLayer(admission),
+        authenticators=authenticators,
+        ignore_auth=insecure_ignore_auth,
+        audit=audit,
+        deduplicate=deduplication.layer,
+        access=access_log,
+        validate=validate,
+        errors=errors,
+    )
+    return [KitServerInterceptor(pipeline)]

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import ConfigurationError
+from kit.server._limits import ConnectionLimits
 
 #: Options of grpc core. A caller's own option of the same name wins.
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # With it a second server on a used port starts without an error and takes half of the calls.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     # A client that went away without a word is noticed within 80 s.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Clients may ping every 10 s, also between calls; grpc's own default cuts those off that ping more than once in 5
-    # min.
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     # A connection that has reached its age takes no new calls; those on it have a day, so that no stream is cut that
     # somebody still follows.
     ("grpc.max_connection_age_grace_ms", 86_400_000),
 )
+_USUAL = ConnectionLimits()
 #: Seconds: what fits into grpc's 32 bits of milliseconds.
 _MAX_AGE = 24 * 86_400.0
 
@@ -41,7 +39,7 @@ class ServerOptions:
     grace: float = 10.0
     #: Seconds; 0 for no limit. grpc spreads it by a tenth either way, so that clients do not come back all at once.
     max_connection_age: float = 1800.0
-    channel: tuple[tuple[str, Any], ...] = CHANNEL_OPTIONS
+    channel: tuple[tuple[str, Any], ...] = (*CHANNEL_OPTIONS, *_USUAL.options())
 
     def __post_init__(self) -> None:
         host, colon, port = self.listen.rpartition(":")
@@ -56,6 +54,11 @@ class ServerOptions:
             raise ConfigurationError(
                 f"max_connection_age: 1 to {_MAX_AGE:.0f} seconds are needed, or 0 for no limit, not {age!r}"
             )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can call."""
+        return _is_loopback(self.listen)
 
     @property
     def host(self) -> str:
@@ -76,6 +79,7 @@ def server_options(
     grace: float | None,
     options: Sequence[tuple[str, Any]],
     max_connection_age: float | None = None,
+    limits: ConnectionLimits = _USUAL,
     environ: Mapping[str, str] | None = None,
 ) -> ServerOptions:
     """What is None comes from KIT_LISTEN, KIT_REGISTER, KIT_DRAIN_DELAY, KIT_GRACE, KIT_MAX_CONNECTION_AGE, then from
@@ -86,7 +90,7 @@ def server_options(
     own = {name for name, _ in options}
     if max_connection_age is None:
         max_connection_age = _seconds(env, "KIT_MAX_CONNECTION_AGE", ServerOptions().max_connection_age)
-    usual: list[tuple[str, Any]] = [*CHANNEL_OPTIONS]
+    usual: list[tuple[str, Any]] = [*CHANNEL_OPTIONS, *limits.options()]
     if 0 < max_connection_age <= _MAX_AGE:
         usual.append(("grpc.max_connection_age_ms", round(max_connection_age * 1000)))
     return ServerOptions(

@@ -43,6 +43,14 @@ class Recorder:
         for name, handlers in self._methods:
             server.add_registered_method_handlers(name, dict(handlers))
 
+    def methods(self) -> list[tuple[str, grpc.RpcMethodHandler[Any, Any]]]:
+        """The methods that are known by name, with their paths; a catch-all handler's are not."""
+        found = {f"/{name}/{method}": rpc for name, methods in self._methods for method, rpc in methods.items()}
+        for handler in self._generic:
+            # What grpc.method_handlers_generic_handler makes; code may add those without registering their methods.
+            found |= getattr(handler, "_method_handlers", {})
+        return list(found.items())
+
     def _note(self, name: str) -> None:
         if name in self.services:
             raise ConfigurationError(f"the service {name} is added twice")

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,16 +21,30 @@ from grpc_reflection.v1alpha import reflection
 
 from kit.discovery import Registration, Registry
 from kit.errors import ConfigurationError, UsageError
-from kit.health import LIVENESS, OVERALL, READINESS, STARTUP, HealthService
+from kit.health import WithHealth
 from kit.observe import get_logger
 from kit.policy import PolicySource
 from kit.recovery.stopping import StopRequest
+from kit.resilience.admission_rules import Admission
+from kit.server._access import AccessLog
+from kit.server._admit import AdmitLayer
+from kit.server._call import ServerMethod
 from kit.server._drain import CLEANUP_TIMEOUT, SETTLE, first_of, stop_calls
+from kit.server._errors import ErrorRules
 from kit.server._inflight import InFlight
 from kit.server._interceptor import KitServerInterceptor
+from kit.server._limit import Limit
+from kit.server._limits import ConnectionLimits
+from kit.server._ops import Ops, tell_drain, tell_started
 from kit.server._options import server_options
 from kit.server._pipeline import server_pipeline
 from kit.server._recorder import Recorder
+from kit.server._service import GrpcServer
+from kit.server._security import Security
+from kit.server._tls import ServerTls
+from kit.server._worker import processes
+from kit.server.auth import Authenticator
+from kit.server.idempotency._source import Deduplication, StoreSource
 
 log = get_logger("kit.server")
 
@@ -39,7 +54,7 @@ ORPHAN_GRACE = 1.0
 AsyncFunction = Callable[[], Awaitable[object]]
 
 
-class Server:
+class Server(WithHealth):
     """One service process. Add servicers and hooks, then `await serve()`; or `start()` and `stop()` by hand."""
 
     def __init__(
@@ -47,6 +62,16 @@ class Server:
         name: str,
         *,
         policy: PolicySource = None,
+        authenticators: Sequence[Authenticator] = (),
+        tls: ServerTls | None = None,
+        audit: bool | None = None,
+        insecure_ignore_auth: bool | None = None,
+        limits: ConnectionLimits | None = None,
+        idempotency: StoreSource = None,
+        admission: Admission | None = Admission(),  # noqa: B008 - frozen
+        validate: bool = True,
+        errors: ErrorRules | None = None,
+        access_log: AccessLog | bool | None = None,
         listen: str | None = None,
         register: bool | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
@@ -56,35 +81,85 @@ class Server:
         options: Sequence[tuple[str, Any]] = (),
         registry: Registry | None = None,
         weight: float = 1.0,
+        health_listen: str | None = None,
+        single_process: str = "",
+        admin: bool | Literal["write"] | None = None,
     ) -> None:
         """`name` is the name in the local registry and in telemetry. `policy` is as for `kit.channel`: None takes what
         the descriptors say.
 
         What is None comes from the environment: `listen` from KIT_LISTEN ("127.0.0.1:0"), `register` from KIT_REGISTER
         (yes on loopback), `drain_delay` from KIT_DRAIN_DELAY (0 s), `grace` from KIT_GRACE (10 s), `max_connection_age`
-        from KIT_MAX_CONNECTION_AGE (1800 s; 0 for no limit). `interceptors` come inside the kit's. `options` are grpc core's and win over the kit's own. `weight` is this process's share
-        of the calls where clients balance by weight. Raises ConfigurationError.
+        from KIT_MAX_CONNECTION_AGE (1800 s; 0 for no limit). `interceptors` come inside the kit's. `options` are grpc
+        core's and win over the kit's own. `weight` is this process's share of the calls where clients balance by
+        weight. `health_listen` is where grpc.health.v1 is answered too, in plain
+        text and from the beginning of the start on; None means KIT_HEALTH_LISTEN, and "" nowhere. Raises
+        ConfigurationError.
+
+        `authenticators` know who calls: with them every method that is not public needs somebody whom one of them
+        knows; without them a server does not start that serves methods with `auth` in their policy.
+        `insecure_ignore_auth` serves everybody all the same; None means KIT_AUTH=off, on loopback only. `audit` writes
+        a line for each call that may change something; None is yes where there are authenticators. `tls` are the
+        server's certificates, and `limits` what a connection may cost. `admission` is how the server protects itself
+        from more calls than it can answer; with None it takes them all.
+
+        `validate` holds requests against the rules of buf.validate in their .proto. `errors` says what the domain's own
+        exceptions are to a caller: a class of `kit.errors` that gets the exception's text, or a function that makes one
+        of the exception. `access_log` writes a line for each call; None means KIT_LOG_ACCESS, which is off if not set.
+
+        `idempotency` is where the keys of methods that declare them are kept: the URL of a database ("sqlite:////path",
+        "postgresql://user@host/name"), a store of `kit.server.idempotency`, or False where the handlers deduplicate
+        themselves. None means KIT_IDEMPOTENCY, and without it a SQLite file in the data folder, on loopback only.
+
+        `single_process` says why there must be one process of this server only, where that is so: it cannot be run with
+        several workers then (`kit.run`).
+
+        `admin` is whether the server tells of itself by `kitapi.v1.OpsService` on its own port (`kit.ops.access`): None
+        is where only this machine can ask, or callers are known. True is everywhere, False nowhere; "write" lets
+        anybody on loopback set breakers, who else needs the scope "ops.write".
         """
+        super().__init__(health_listen=health_listen)
         self.name = name
-        self.health = HealthService()
         self._options = server_options(
             listen=listen,
             register=register,
             drain_delay=drain_delay,
             grace=grace,
             max_connection_age=max_connection_age,
+            limits=ConnectionLimits() if limits is None else limits,
             options=options,
         )
+        self._security = Security(
+            tls=tls,
+            authenticators=authenticators,
+            insecure_ignore_auth=insecure_ignore_auth,
+            audit=audit,
+            loopback=self._options.loopback,
+        )
+        self._ops = Ops(self, admin, self._security, loopback=self._options.loopback)
         self._interceptors = tuple(interceptors)
         self._registry = registry
         self._weight = weight
+        self._single_process = single_process
         self._recorder = Recorder()
         self._on_start: list[AsyncFunction] = []
         self._on_stop: list[AsyncFunction] = []
         self._task_functions: list[tuple[str, AsyncFunction]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._in_flight = InFlight()
-        self._pipeline = server_pipeline(policy=policy, in_flight=self._in_flight)
+        self._admit = AdmitLayer(admission)
+        self._in_flight.on_drain.append(self._admit.stop)
+        self._deduplication = Deduplication(idempotency, name=name, loopback=self._options.loopback)
+        self._pipeline = server_pipeline(
+            policy=policy,
+            in_flight=self._in_flight,
+            admit=self._admit,
+            deduplicate=self._deduplication.layer,
+            access=access_log,
+            validate=validate,
+            errors=errors,
+            **self._security.layers,
+        )
         self._grpc: grpc.aio.Server | None = None
         self._registration: Registration | None = None
         self._port = 0
@@ -142,6 +217,20 @@ class Server:
         """Calls whose handlers run now."""
         return len(self._in_flight)
 
+    @property
+    def instance_id(self) -> str:
+        """What this process is called in the local registry; "" where it is not registered."""
+        return "" if self._registration is None else self._registration.instance.instance_id
+
+    @property
+    def draining(self) -> bool:
+        """Whether the stop has begun."""
+        return self._stopping is not None
+
+    def limits(self) -> list[Limit]:
+        """What the server limits, how much of it is in use, and what was refused for it."""
+        return self._admit.limits()
+
     # Its life
 
     async def serve(self) -> int:
@@ -173,16 +262,26 @@ class Server:
         return 1 if self._crashed.is_set() else 0
 
     async def start(self) -> int:
-        """Runs `on_start`, opens the port, starts the tasks, registers, turns SERVING; returns the port."""
+        """Runs `on_start`, opens the port, starts the tasks, registers, turns SERVING; returns the port.
+
+        Readiness follows when warm-ups have ended and what is required has been found well; nothing waits for it here.
+        """
         self._check_not_begun()
         self._begun = True
-        self.health.register([OVERALL, *self.services, LIVENESS, READINESS, STARTUP])
         try:
+            methods = self._methods()
+            self._security.check(methods)
+            self._deduplication.check(methods, processes=processes())
+            self._pipeline.check(methods)
+            await self._vitals.begin(self.services)
+            await self._deduplication.start()
             for function in self._on_start:
                 await function()
             self._grpc = self._build()
             # In a context of its own: the starter's deadline, span and reports are not those of the calls.
             await asyncio.create_task(self._grpc.start(), context=Context())
+            if self._security.certificates is not None:
+                self._task_functions.append(("certificates", self._security.certificates.follow))
             self._tasks = [
                 asyncio.create_task(self._run(*task), name=task[0], context=Context()) for task in self._task_functions
             ]
@@ -193,7 +292,8 @@ class Server:
         except BaseException:
             await self.stop(0, drain_delay=0)
             raise
-        self.health.ready()
+        self._vitals.started()
+        tell_started(self)
         log.info("serving", address=self.address, services=self.services)
         return self._port
 
@@ -233,30 +333,54 @@ class Server:
         if self._begun:
             raise UsageError(f"the server {self.name} has been started already")
 
+    def _methods(self) -> list[ServerMethod]:
+        return [self._pipeline.method(rpc, path) for path, rpc in self._recorder.methods()]
+
     def _build(self) -> grpc.aio.Server:
         kit = KitServerInterceptor(self._pipeline)
-        server = grpc.aio.server(interceptors=[kit, *self._interceptors], options=self._options.channel)
+        server = GrpcServer(kit, interceptors=self._interceptors, options=self._options.channel)
         self._recorder.replay(server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        reflection.enable_server_reflection([*self.services, health_name, reflection.SERVICE_NAME], server)
+        offered = self._ops.add_to(server, self._pipeline, self._recorder, self._registry)
+        reflection.enable_server_reflection([*self.services, *offered, health_name, reflection.SERVICE_NAME], server)
         listen = self._options.listen
         try:
-            self._port = server.add_insecure_port(listen)
+            self._port = self._security.listen(server, listen)
         except RuntimeError as error:
             raise ConfigurationError(f"{self.name} cannot listen on {listen}; is the port taken?") from error
         return server
+
+    def _check_shareable(self, workers: int) -> None:
+        """Raises ConfigurationError where so many processes like this one cannot serve together."""
+        if self._single_process:
+            raise ConfigurationError(
+                f"{self.name} cannot have {workers} workers: {self._single_process}; run it with one"
+            )
+        self._deduplication.check(self._methods(), processes=workers)
+        self._vitals.share_port()
+
+    def _share_port(self, port: int) -> None:
+        """Listens on `port` together with other processes; who started them has registered it."""
+        host = self._options.listen.rpartition(":")[0]
+        channel = tuple(option for option in self._options.channel if option[0] != "grpc.so_reuseport")
+        self._options = replace(
+            self._options, listen=f"{host}:{port}", register=False, channel=(*channel, ("grpc.so_reuseport", 1))
+        )
+        self._vitals.share_port()
 
     async def _run(self, name: str, function: AsyncFunction) -> None:
         try:
             await function()
         except Exception:
             log.exception("a background task crashed", task=name)
-            self.health.drain()
+            self._vitals.drain()
             self._crashed.set()
 
     async def _stop(self, grace: float, delay: float, settle: float) -> None:
-        self.health.drain()
+        self._vitals.drain()
+        if self._port:
+            tell_drain(self)
         if self._registration is not None:
             self._registration.close()
         if self._grpc is not None:
@@ -264,11 +388,14 @@ class Server:
                 self._grpc, self.health, self._in_flight, self._hastened, delay=delay, settle=settle, grace=grace
             )
         await _cancel(self._tasks)
+        await self._deduplication.stop()
+        await self._vitals.stop()
         for function in reversed(self._on_stop):
             try:
                 await function()
             except Exception:
                 log.exception("an on_stop function failed")
+        await self._vitals.close()
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict, Unpack
 import grpc
 import grpc.aio
 
+from kit.auth import Authenticator
 from kit.client import Channel, HealthCheck, TlsFiles
 from kit.client.events import Listener
 from kit.clock import SYSTEM, Clock
@@ -41,7 +42,8 @@ class InProcess:
         stub = XStub(process.channel)
 
     `faults` is where calls can be made to fail; it is there even if none is given. `clock` is what the channel waits
-    and measures by; with `VirtualClock(autojump=True)` backoffs take no time. Any other argument is the channel's.
+    and measures by; with `VirtualClock(autojump=True)` backoffs take no time. Nobody is asked who calls, whatever the
+    .proto says, unless `authenticators` are given. Any other argument is the channel's.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class InProcess:
         name: str = "in-process",
         policy: PolicySource = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        authenticators: Sequence[Authenticator] | None = None,
         faults: Faults | None = None,
         clock: Clock = SYSTEM,
         **channel: Unpack[ChannelArguments],
@@ -63,7 +66,13 @@ class InProcess:
         self._arguments = channel
         self.faults = faults if faults is not None else Faults()
         self.server = Server(
-            name, listen="127.0.0.1:0", register=False, grace=0.0, interceptors=(self.faults, *interceptors)
+            name,
+            listen="127.0.0.1:0",
+            register=False,
+            grace=0.0,
+            interceptors=(self.faults, *interceptors),
+            authenticators=() if authenticators is None else authenticators,
+            insecure_ignore_auth=authenticators is None,
         )
         self.server.add(servicer, add_to_server)
         self._policy = policy

@@ -14,6 +14,6 @@ def build(
     config: Config, *, clock: Clock = SYSTEM, listen: str | None = None, register: bool | None = None
 ) -> kit.Server:
     """The server, not yet started. `listen` and `register` are `kit.Server`'s."""
-    return kit.Server("cache", listen=listen, register=register).add(
+    return kit.Server("cache", listen=listen, register=register, single_process="what it keeps is in its memory").add(
         CacheService(ByteCache(config.byte_limit), clock=clock), cache_pb2_grpc.add_CacheServiceServicer_to_server
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.discovery import Registry
 from kit.recovery import Child, ChildEvent, ChildState, Supervisor
-from services.cli import leftovers
+from services.cli import leftovers, ready
 from services.cli.plan import EVERYTHING, Plan, command, environment
 
 #: Seconds that all of them together have for their end before they are killed.
@@ -30,7 +30,14 @@ class Processes:
         env = environment(plan, os.environ)
         self._supervisor = Supervisor(
             [
-                Child(name, command(name), env, partial(_registered, registry, name), plan.log_file(name))
+                Child(
+                    name,
+                    command(name),
+                    env,
+                    partial(_registered, registry, name),
+                    plan.log_file(name),
+                    partial(ready.alive, registry, name),
+                )
                 for name in EVERYTHING
             ],
             on_event=self._tell,
@@ -59,6 +66,8 @@ class Processes:
         if self._stop.is_set():
             return
         match event.state:
+            case ChildState.HUNG:
+                self._say(f"{event.child} does not answer; it is killed")
             case ChildState.EXITED:
                 self._say(f"{event.child} ended ({_how(event.exit_code)})")
                 self._lost.add(event.child)

@@ -12,6 +12,7 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.discovery import Instance, Registry
+from kit.health import LIVENESS, READINESS
 from services.cli import leftovers
 from services.cli.plan import EVERYTHING, GATEWAY
 
@@ -43,26 +44,35 @@ async def all_ready(registry: Registry) -> dict[str, Instance]:
 async def _ready(registry: Registry, name: str) -> Instance:
     while True:
         for instance in registry.lookup(name):
-            if await (_http_ready(instance) if name == GATEWAY else _grpc_ready(instance)):
+            if await (_http_well(instance, "readyz") if name == GATEWAY else _grpc_well(instance, READINESS)):
                 return instance
         await asyncio.sleep(LOOK)
 
 
-async def _grpc_ready(instance: Instance) -> bool:
+async def alive(registry: Registry, name: str, timeout: float = 5.0) -> bool:
+    """Whether the process answers at all within `timeout` seconds; one that is not registered does not."""
+    for instance in registry.lookup(name):
+        if name == GATEWAY:
+            return await _http_well(instance, "livez", timeout)
+        return await _grpc_well(instance, LIVENESS, timeout)
+    return False
+
+
+async def _grpc_well(instance: Instance, service: str, timeout: float = 2.0) -> bool:
     async with grpc.aio.insecure_channel(instance.address) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(service="readiness"), timeout=2.0
+                health_pb2.HealthCheckRequest(service=service), timeout=timeout
             )
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _http_ready(instance: Instance) -> bool:
-    async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+async def _http_well(instance: Instance, page: str, timeout: float = 2.0) -> bool:
+    async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
         try:
-            answer = await client.get(f"http://{instance.address}/readyz")
+            answer = await client.get(f"http://{instance.address}/{page}")
         except httpx.HTTPError:
             return False
         return answer.is_success

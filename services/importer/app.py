@@ -6,6 +6,7 @@ import grpc.aio
 
 import kit
 from kit.clock import SYSTEM, Clock
+from kit.health import DiskSpace, GrpcHealth
 from loganalyzer.importer.v1 import importer_pb2_grpc
 from services.importer.config import Config
 from services.importer.jobs import ImportJobs, data_folders
@@ -15,10 +16,12 @@ from services.importer.ports import Means
 from services.importer.service import ImporterService
 from services.importer.store import ImportStore
 
+_WHY_ONE = "it runs the imports, with worker processes of its own (KIT_IMPORT_WORKERS)"
+
 
 def build(config: Config, *, clock: Clock = SYSTEM, server: kit.Server | None = None) -> kit.Server:
     """The server, not yet started: when it does, the workers start and unfinished imports go on."""
-    server = kit.Server("importer") if server is None else server
+    server = kit.Server("importer", single_process=_WHY_ONE) if server is None else server
     database, spool = data_folders(config.folder)
     store, pool = ImportStore(database), WorkerPool(config.workers)
     neighbours = _Neighbours(config)
@@ -45,6 +48,11 @@ def build(config: Config, *, clock: Clock = SYSTEM, server: kit.Server | None = 
     ):
         server.on_start(start)
         server.on_stop(stop)
+    server.depends_on("database", store.ping)
+    server.depends_on("disk", DiskSpace(config.splits))
+    # Workspace and importer need each other: were that required, neither would ever be ready.
+    server.depends_on("search", GrpcHealth(neighbours.search), required=False)
+    server.depends_on("workspace", GrpcHealth(neighbours.workspace), required=False)
     return server
 
 
@@ -62,6 +70,14 @@ class _Neighbours:
         self._channels = [search, workspaces]
         self.catalogue.connect(search)
         self.workspaces.connect(workspaces)
+
+    def search(self) -> grpc.aio.Channel:
+        """For health checks."""
+        return self._channels[0]
+
+    def workspace(self) -> grpc.aio.Channel:
+        """For health checks."""
+        return self._channels[1]
 
     async def close(self) -> None:
         for channel in self._channels:

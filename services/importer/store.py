@@ -74,6 +74,12 @@ class ImportStore:
             await self._engine.dispose()
 
     @_whole
+    async def ping(self) -> None:
+        """Reads the database's header; raises where that fails."""
+        async with self._begin() as connection:
+            await connection.exec_driver_sql("PRAGMA user_version")
+
+    @_whole
     async def create(self, import_id: str, workspace: str, sources: Sequence[tuple[str, str]], now: int) -> ImportRow:
         """Records an import that waits; `sources` are names and paths."""
         async with self._begin() as connection:

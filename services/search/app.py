@@ -8,6 +8,7 @@ import grpc.aio
 
 import kit
 from kit.clock import SYSTEM, Clock
+from kit.health import DiskSpace, GrpcHealth
 from loganalyzer.cache.v1 import cache_pb2_grpc
 from loganalyzer.search.v1 import search_pb2_grpc
 from loganalyzer.workspace.v1 import workspace_pb2_grpc
@@ -42,13 +43,20 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
         await answers.close()
         executor.shutdown(wait=False, cancel_futures=True)
 
-    server = kit.Server("search")
+    server = kit.Server(
+        "search",
+        single_process="it answers from a catalogue in memory, and another process would not see what is published",
+    )
     server.add(service, search_pb2_grpc.add_SearchServiceServicer_to_server)
     server.on_start(neighbours.open)
     server.on_stop(neighbours.close)
     server.on_start(catalog.open)
     server.on_stop(catalog.close)
     server.on_stop(close)
+    server.depends_on("database", catalog.ping)
+    server.depends_on("disk", DiskSpace(config.splits))
+    server.depends_on("workspace", GrpcHealth(neighbours.channel_to_workspace), required=False)
+    server.depends_on("cache", GrpcHealth(neighbours.channel_to_cache), required=False)
     return server
 
 
@@ -68,6 +76,14 @@ class _Neighbours:
         self._channels = [workspace, cache]
         self.workspace = workspace_pb2_grpc.WorkspaceServiceStub(workspace)
         self.cache = cache_pb2_grpc.CacheServiceStub(cache)
+
+    def channel_to_workspace(self) -> grpc.aio.Channel:
+        """For health checks."""
+        return self._channels[0]
+
+    def channel_to_cache(self) -> grpc.aio.Channel:
+        """For health checks."""
+        return self._channels[1]
 
     async def close(self) -> None:
         """Closes the channels."""

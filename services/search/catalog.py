@@ -134,6 +134,12 @@ class Catalog:
         if engine is not None:
             await engine.dispose()
 
+    async def ping(self) -> None:
+        """Reads the database's header; raises where that fails."""
+        assert self._engine is not None
+        async with self._engine.begin() as connection:
+            await connection.exec_driver_sql("PRAGMA user_version")
+
     def view(self, workspace: str) -> View:
         """What is published in a workspace; empty for one that is not known."""
         return self._views.get(workspace, View(0))

@@ -103,6 +103,11 @@ class Store:
         if engine is not None:
             await engine.dispose()
 
+    async def ping(self) -> None:
+        """Reads the database's header; raises where that fails."""
+        async with self._reading() as connection:
+            await connection.exec_driver_sql("PRAGMA user_version")
+
     async def create(self, identifier: str, display_name: str, now: int) -> Workspace | None:
         """The new workspace; None where the id is taken."""
         made = Workspace(identifier, display_name, now, now, None)

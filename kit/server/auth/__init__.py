@@ -1,7 +1,8 @@
 """Who calls, and whether they may: authenticators for `kit.Server(authenticators=...)`, and the caller for handlers.
 
-Here lives what knows callers by tokens, keys and certificates. The layers that ask it are `kit.server._authenticate` and
-`_authorise`; what a method asks of its callers stands in its policy (`kit.AuthPolicy`). `kit.auth` has the same names.
+Here lives what knows callers by tokens, keys and certificates. The layers that ask it are `kit.server._authenticate`
+and `_authorise`; what a method asks of its callers stands in its policy (`kit.AuthPolicy`). `kit.auth` has the same
+names.
 """
 
 from kit.server.auth._api_keys import ApiKeys, digest_of

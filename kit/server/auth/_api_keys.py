@@ -59,10 +59,10 @@ class ApiKeys:
         self._header = header
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._path = None if isinstance(keys, Mapping) else Path(keys)
+        self._path = Path(keys) if isinstance(keys, (str, os.PathLike)) else None
         self._files = FileSet(self._path)
         self._looked = clock.now()
-        self._entries = self._placed(keys if isinstance(keys, Mapping) else _read(Path(keys)))
+        self._entries = self._placed(keys if self._path is None else _read(self._path))
 
     async def authenticate(self, call: ServerCall) -> Principal | None:
         """See `Authenticator`."""
@@ -80,10 +80,12 @@ class ApiKeys:
         return found[1]
 
     def _place(self, digest: bytes) -> bytes:
-        """Where an entry stands. Nobody outside can tell which digests stand near each other, whatever the table does."""
+        """Where an entry stands: nobody outside can tell, however the table looks for it."""
         return hashlib.blake2b(digest, key=self._secret, digest_size=16).digest()
 
-    def _placed(self, keys: Mapping[str, Principal]) -> dict[bytes, tuple[bytes, Principal]]:
+    def _placed(self, keys: object) -> dict[bytes, tuple[bytes, Principal]]:
+        if not isinstance(keys, Mapping) or not keys:
+            raise ConfigurationError("api keys: there are no keys; give principals by digest, or the path of a file")
         entries: dict[bytes, tuple[bytes, Principal]] = {}
         for text, who in keys.items():
             if not isinstance(who, Principal):
@@ -141,7 +143,7 @@ def _digest(text: object, name: str) -> bytes:
         digest = bytes.fromhex(text) if isinstance(text, str) and len(text) == 64 else b""
     except ValueError:
         digest = b""
-    if not digest:
+    if len(digest) != hashlib.sha256().digest_size:
         # Not shown: it may be the key itself.
         raise ConfigurationError(
             f"api keys: {name}: the digest is none; write the 64 hexadecimal digits of kit.auth.digest_of(key)"

@@ -41,7 +41,7 @@ class Authenticator(Protocol):
 
 
 def single(call: ServerCall, key: str) -> str | None:
-    """The value of a metadata key; None without one. Two are an attempt to show each hop another one: Unauthenticated."""
+    """The value of a metadata key; None without one. Two are refused: each hop might look at another one."""
     found: str | None = None
     for name, value in call.metadata:
         if name == key:

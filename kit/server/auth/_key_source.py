@@ -102,11 +102,7 @@ def _fetcher(source: object) -> Callable[[], Awaitable[object]]:
         return lambda: asyncio.to_thread(_get, source)
     if isinstance(source, (str, os.PathLike)) and os.fspath(source):
         path = Path(source)
-
-        async def read() -> object:
-            return json.loads(path.read_bytes())
-
-        return read
+        return lambda: asyncio.to_thread(_read, path)
     raise ConfigurationError("jwt: jwks: give a URL, the path of a file, a JWK set, or a function that fetches one")
 
 
@@ -125,6 +121,10 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         except ConfigurationError as error:
             raise urllib.error.URLError(str(error)) from None
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _read(path: Path) -> object:
+    return json.loads(path.read_bytes())
 
 
 def _get(url: str) -> object:

@@ -87,7 +87,7 @@ class KeySet:
         """Raises ValueError for what is no set of keys, or has none that can be used."""
         listed = document.get("keys") if isinstance(document, Mapping) else None
         if not isinstance(listed, list):
-            raise ValueError("it is no JWK set: it has no list of keys")
+            raise ValueError("it is no JWK set: it has no list of keys")  # noqa: TRY004 - it is what came that is wrong
         #: As it came.
         self.document = document
         self._keys = tuple(Key(one) for one in listed[:_MAX_KEYS] if _usable(one))

@@ -43,11 +43,12 @@ class NamePattern:
             if "***" in text or "**" in text.removesuffix("/**"):
                 raise ConfigurationError(f'names: {text!r}: "**" stands at the end only, after a slash')
             stem, rest = (text.removesuffix("/**"), r"/.+") if text.endswith("/**") else (text, "")
-            scheme = stem.partition("://")[0]
-            if "*" in scheme or not stem.partition("://")[2]:
-                raise ConfigurationError(f"names: {text!r}: a URI begins with a scheme and a host, without stars there")
-            if "*" in stem.partition("://")[2].partition("/")[0]:
-                raise ConfigurationError(f"names: {text!r}: a star in the trust domain would let any authority's in")
+            scheme, _, rest_of_it = stem.partition("://")
+            host = rest_of_it.partition("/")[0]
+            if not scheme or not host or "*" in scheme + host:
+                raise ConfigurationError(
+                    f"names: {text!r}: a URI begins with a scheme and a host, or trust domain, without stars there"
+                )
             return cls(text, True, re.compile(re.escape(stem).replace(r"\*", "[^/]+") + rest))
         name = text.removeprefix("dns:").lower()
         if not _HOST.fullmatch(name) or name.replace("*", "").strip(".") == "":

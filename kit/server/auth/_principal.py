@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,15 +21,18 @@ class Principal:
     """Somebody who has proved who they are.
 
     `name` is the subject of the token, the name that a key was given, or the name in the certificate. `method` says
-    how it was proved: "jwt", "api_key", "certificate", or what an authenticator of your own says.
+    how it was proved: "jwt", "api_key", "certificate", or what an authenticator of your own says. Scopes and roles may
+    be given as any texts and are frozen sets afterwards.
     """
 
     name: str
-    scopes: frozenset[str] = frozenset()
-    roles: frozenset[str] = frozenset()
+    scopes: AbstractSet[str] = frozenset()
+    roles: AbstractSet[str] = frozenset()
     method: str = field(default="", kw_only=True)
     #: What the token says beside, as verified. It may be private: neither logged nor shown.
-    claims: Mapping[str, Any] = field(default=_NOTHING, kw_only=True, repr=False, hash=False, compare=False)
+    claims: Mapping[str, Any] = field(
+        default_factory=lambda: _NOTHING, kw_only=True, repr=False, hash=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from kit.errors import KitError
 from kit.resilience.idempotency_states import Verdict
 
-__all__ = ["CallKey", "Claim", "IdempotencyStore", "LeaseLost", "StoreUnavailable", "Ticket"]
+__all__ = ["CallKey", "Claim", "IdempotencyStore", "LeaseLostError", "StoreError", "Ticket"]
 
 
-class StoreUnavailable(KitError):
+class StoreError(KitError):
     """The store cannot be asked, or did not answer. What it was asked for may have happened; it can be asked again."""
 
 
-class LeaseLost(KitError):
+class LeaseLostError(KitError):
     """The key is no longer the call's own: its lease was over and another call took it over."""
 
 
@@ -61,7 +61,7 @@ class Claim:
 class IdempotencyStore(Protocol):
     """Keeps a record for each key, by the rules of `kit.resilience.idempotency_states`.
 
-    Each method is atomic, and may be called again when nobody knows what came of it. Each raises StoreUnavailable when
+    Each method is atomic, and may be called again when nobody knows what came of it. Each raises StoreError when
     the store cannot be asked; none waits much longer than `timeout` seconds for it. Times are seconds.
     """
 
@@ -117,7 +117,7 @@ class IdempotencyStore(Protocol):
     ) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store's database, for the effect of a call; committed at the end of the block.
 
-        With a ticket, what `answer` returns at the end of the block is kept in the same transaction. Raises LeaseLost
-        where the ticket is no longer good: then nothing of the block has happened.
+        With a ticket, what `answer` returns at the end of the block is kept in the same transaction. Raises
+        LeaseLostError where the ticket is no longer good: then nothing of the block has happened.
         """
         ...

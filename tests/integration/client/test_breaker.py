@@ -70,7 +70,7 @@ async def test_four_attempts_over_a_breaker_of_three_are_three_executions(
         return replace(policy_for(path, overrides), breaker=BreakerRules(failure_threshold=3))
 
     # A policy that says so is refused when it is loaded; what holds at run time is shown all the same.
-    monkeypatch.setattr("kit.client._policies.policy_for", with_breaker)
+    monkeypatch.setattr("kit.policy.followed.policy_for", with_breaker)
     client = await connect()
     client.faults.script(UNARY, [UNAVAILABLE] * 4)
     with pytest.raises(CallFailed) as failure:

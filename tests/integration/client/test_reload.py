@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 
 import kit
-from kit.client._policies import INTERVAL
+from kit.policy.followed import INTERVAL
 from kit.client.channel import Channel
 from kit.client.events import ChannelEvent, PolicyReloaded
 from kit.errors import BreakerOpen, CallFailed, PolicyError, TooManyCalls

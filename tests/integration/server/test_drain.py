@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from kit.client import client_interceptors
 from kit.discovery import Registry
 from kit.errors import ConfigurationError, UsageError
 from kit.health import LIVENESS, READINESS
 from kit.server import Server
+from kit.server._call import ServerCall
+from kit.server._inflight import InFlight
 from tests.integration.server.conftest import Serve
 from tests.integration.server.echo import SERVICE, Context, Echo, add_echo, answers, call, start_call
 
@@ -204,3 +207,65 @@ async def test_a_crashed_task_makes_the_server_unready() -> None:
     async with Server("echo", register=False, grace=0).task("background", crash) as server:
         await unready(server)
         assert server.health.serving(LIVENESS)
+
+
+@pytest.mark.parametrize("kind", ["stock", "stock with the kit"])
+async def test_who_waits_for_each_answer_loses_no_call_when_a_server_gives_way_to_the_next(kind: str) -> None:
+    async def busy(text: str, context: Context) -> None:
+        await asyncio.sleep(0.001)
+
+    def server(listen: str) -> Server:
+        return Server("echo", register=False, listen=listen, grace=10).add(Echo(busy), add_echo)
+
+    interceptors = [] if kind == "stock" else client_interceptors()
+    options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
+    over, failed, answered = asyncio.Event(), [], 0
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(server("127.0.0.1:0"))
+        channel = await stack.enter_async_context(
+            grpc.aio.insecure_channel(first.address, options=options, interceptors=interceptors)
+        )
+
+        async def caller() -> None:
+            nonlocal answered
+            while not over.is_set():
+                try:
+                    await call(channel, "UnaryUnary", wait_for_ready=True)
+                    answered += 1
+                except grpc.aio.AioRpcError as error:
+                    failed.append(error)
+
+        callers = [asyncio.create_task(caller()) for _ in range(4)]
+        for _ in range(3):
+            await first.stop(settle=0.1)
+            before = answered
+            first = await stack.enter_async_context(server(first.address))
+            async with asyncio.timeout(30):
+                while answered == before:
+                    await asyncio.to_thread(bool)
+        over.set()
+        await asyncio.gather(*callers)
+    assert failed == []
+
+
+async def test_answers_are_kept_back_only_while_connections_are_told_to_go() -> None:
+    in_flight, hastened = InFlight(), asyncio.Event()
+
+    async def inner(call: ServerCall) -> str:
+        return "answer"
+
+    handle: Any = in_flight.wrap(None, inner)  # type: ignore[arg-type]  # it is not asked
+    assert await in_flight.quiet(1000, 1000, hastened), "no call has come yet"
+    assert await handle(None) == "answer"
+    assert not await in_flight.quiet(1000, 0.01, hastened)
+    assert await in_flight.quiet(0.01, 1000, hastened)
+    in_flight.hold()
+    held = asyncio.ensure_future(handle(None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (held.done(), len(in_flight)) == (False, 1)
+    hastened.set()
+    assert not await in_flight.quiet(1000, 2000, hastened)
+    in_flight.release()
+    assert await held == "answer"
+    assert await handle(None) == "answer"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 
 import kit
 from kit import errors
@@ -187,25 +185,3 @@ async def test_exhausted_retries_further_down_reach_the_client_as_dont_retry(ser
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"
     assert inner.echo.ended == ["UnaryUnary"] * 3
-
-
-async def test_a_synchronous_handler_is_served_as_it_is(caplog: pytest.LogCaptureFixture, serve: Serve) -> None:
-    from kit.server import Server
-
-    def plain(request: StringValue, context: object) -> StringValue:
-        return StringValue(value=request.value.upper())
-
-    def add(_: object, server: Any) -> None:
-        handlers = {
-            "Up": grpc.unary_unary_rpc_method_handler(plain, StringValue.FromString, StringValue.SerializeToString)
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Sync", handlers),))
-        server.add_registered_method_handlers("test.Sync", handlers)
-
-    async with (
-        Server("sync", register=False, grace=0).add(None, add) as server,
-        grpc.aio.insecure_channel(server.address) as channel,
-    ):
-        stub = channel.unary_unary("/test.Sync/Up", StringValue.SerializeToString, StringValue.FromString)
-        assert (await stub(StringValue(value="a"))).value == "A"
-    assert "served without the kit" in json.dumps([str(record.msg) for record in caplog.records])

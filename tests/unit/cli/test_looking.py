@@ -32,7 +32,7 @@ async def kit(*arguments: str, data: Path) -> tuple[int, str]:
 
 async def test_health_by_address_and_by_name(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "run" / "registry")
-    async with Server("greeter", registry=registry, grace=0) as server:
+    async with Server("greeter", registry=registry, grace=0, admin=False) as server:
         code, said = await kit("health", server.address, data=tmp_path)
         assert code == 0, said
         assert [line.split() for line in said.splitlines()][1:] == [
@@ -65,7 +65,22 @@ def test_ports_lists_the_local_registry(tmp_path: Path, monkeypatch: pytest.Monk
 def test_every_command_has_help() -> None:
     listed = CliRunner().invoke(main, ["--help"])
     assert listed.exit_code == 0
-    for command in ("check", "explain", "gen", "health", "ports"):
+    for command in (
+        *(
+            "breakers",
+            "calls",
+            "check",
+            "endpoints",
+            "events",
+            "explain",
+            "gen",
+            "health",
+            "limits",
+            "policies",
+            "ports",
+        ),
+        "simulate",
+    ):
         assert command in listed.output
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 

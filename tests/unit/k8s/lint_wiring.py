@@ -186,6 +186,7 @@ def listeners(objects: list[Manifest]) -> Iterator[str]:
             continue
         where = {
             "grpc": given.get("KIT_LISTEN", ""),
+            "metrics": given.get("KIT_METRICS_LISTEN", ""),
             "http": f"{given.get('KIT_GATEWAY_HOST', '127.0.0.1')}:{given.get('KIT_GATEWAY_PORT', '')}",
         }
         ports = container.get("ports", [])

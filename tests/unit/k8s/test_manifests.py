@@ -71,3 +71,10 @@ def test_calls_that_the_protos_declare_are_among_those_the_network_lets_through(
     }
     assert declared
     assert {(caller, called) for caller, called in declared if called not in lint_network.CALLS[caller]} == set()
+
+
+def test_prometheus_is_told_the_port_that_every_process_gives_its_metrics_out_at(render: Render) -> None:
+    for one in workloads(render("base")):
+        annotations = one.spec["template"]["metadata"]["annotations"]
+        port = str(one.port("metrics"))
+        assert (annotations["prometheus.io/scrape"], annotations["prometheus.io/port"]) == ("true", port)

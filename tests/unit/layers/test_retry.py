@@ -93,6 +93,28 @@ async def test_it_says_why_there_was_no_further_attempt(what: Method, step: grpc
     assert kit.report(outcome.error).stop_reason == reason
 
 
+LET_GO = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata(), details="CANCELLED")
+
+
+async def test_what_a_stopping_server_let_go_of_is_made_again_where_the_method_may_run_twice() -> None:
+    clock = VirtualClock(autojump=True)
+    outcome, call = await run(clock, Wire(clock, [LET_GO]))
+    assert outcome.error is None
+    assert call.attempts[0].code is grpc.StatusCode.CANCELLED
+    outcome, _ = await run(clock, Wire(clock, [LET_GO]), method(safe=False))
+    assert outcome.error is not None
+    assert outcome.error.code() is grpc.StatusCode.CANCELLED
+    assert kit.report(outcome.error).stop_reason == "NOT_SAFE"
+
+
+async def test_a_server_that_says_cancelled_in_words_of_its_own_is_believed() -> None:
+    clock = VirtualClock(autojump=True)
+    said = failure(grpc.StatusCode.CANCELLED)
+    outcome, _ = await run(clock, Wire(clock, [said]))
+    assert outcome.error is not None
+    assert kit.report(outcome.error).stop_reason == "NOT_RETRYABLE"
+
+
 async def test_what_was_never_sent_is_made_again_whatever_the_method() -> None:
     clock = VirtualClock(autojump=True)
     wire = Wire(clock, [Outcome(error=failure(), unsent=True)])

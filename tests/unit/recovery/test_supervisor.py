@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.recovery import Child, ChildEvent, ChildState, RestartPolicy, Supervisor
+from kit.errors import ConfigurationError, UsageError
+from kit.recovery import AliveRules, Child, ChildEvent, ChildState, RestartPolicy, Supervisor
 from tests.datafiles import ROOT
 
 # It ends when its parent does, as `kit.run` makes a service do.
@@ -184,3 +185,114 @@ async def test_no_child_is_left_when_the_supervisor_is_killed(tmp_path: Path) ->
             loop.remove_reader(descriptor)
             os.close(descriptor)
     assert all(gone(pid) for pid in pids)
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is not stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="it reads /proc")
+async def test_a_child_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    events, stop, log = Events(), asyncio.Event(), tmp_path / "a.log"
+    asked: list[int] = []
+    often = asyncio.Event()
+
+    async def alive() -> bool:
+        asked.append(supervisor.pids["a"])
+        if len(asked) == 5:
+            often.set()
+        return runs(asked[-1])
+
+    supervisor = Supervisor(
+        [child("a", GOOD, log, ready=says_up(log), alive=alive)],
+        policy=QUICK,
+        alive=AliveRules(every=0.01, failures=3),
+        on_event=events,
+    )
+    running = asyncio.create_task(supervisor.run(stop))
+    await events.until(lambda: len(events.of(ChildState.READY)) == 1)
+    first = supervisor.pids["a"]
+    async with asyncio.timeout(30):
+        await often.wait()  # it answers, and nothing happens to it
+    assert supervisor.pids["a"] == first
+    os.kill(first, signal.SIGSTOP)
+    await events.until(lambda: len(events.of(ChildState.READY)) == 2)
+    assert [event.pid for event in events.of(ChildState.HUNG)] == [first]
+    assert events.of(ChildState.EXITED)[0].exit_code == -signal.SIGKILL
+    assert len(events.of(ChildState.RESTARTING)) == 1
+    stop.set()
+    await running
+
+
+async def test_failures_that_are_not_in_a_row_hang_nobody(tmp_path: Path) -> None:
+    events, stop, log = Events(), asyncio.Event(), tmp_path / "a.log"
+    answers = iter([False, False, True, False, True, False, False, True])
+    ended = asyncio.Event()
+
+    async def alive() -> bool:
+        answer = next(answers, None)
+        if answer is None:
+            ended.set()
+            return True
+        if not answer:
+            raise OSError("no answer")
+        return answer
+
+    supervisor = Supervisor(
+        [child("a", GOOD, log, ready=says_up(log), alive=alive)],
+        alive=AliveRules(every=0.001, failures=3),
+        on_event=events,
+    )
+    running = asyncio.create_task(supervisor.run(stop))
+    async with asyncio.timeout(30):
+        await ended.wait()
+    stop.set()
+    await running
+    assert not events.of(ChildState.HUNG)
+
+
+async def test_a_second_restart_joins_the_first_and_neither_is_counted(tmp_path: Path) -> None:
+    events, stop, log = Events(), asyncio.Event(), tmp_path / "a.log"
+    supervisor = Supervisor([child("a", GOOD, log, ready=says_up(log))], policy=QUICK, on_event=events)
+    running = asyncio.create_task(supervisor.run(stop))
+    await events.until(lambda: len(events.of(ChildState.READY)) == 1)
+    assert all(await asyncio.gather(supervisor.restart("a"), supervisor.restart("a")))
+    assert len(events.of(ChildState.STARTED)) == 2
+    assert not events.of(ChildState.RESTARTING)
+    assert await supervisor.restart("a")
+    assert len(events.of(ChildState.STARTED)) == 3
+    with pytest.raises(UsageError, match="no child 'b'; there are a"):
+        await supervisor.restart("b")
+    stop.set()
+    await running
+
+
+async def test_children_can_be_told_to_end_all_at_once(tmp_path: Path) -> None:
+    events, stop = Events(), asyncio.Event()
+    logs = [tmp_path / "a.log", tmp_path / "b.log"]
+    # Each ends only when the other one has been told too.
+    code = (
+        "import pathlib, signal, sys, time; own, other = map(pathlib.Path, {paths!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: own.write_text('told'))\n"
+        "print('up', flush=True)\n"
+        "while not other.exists() or not own.exists(): time.sleep(0.01)\n"
+    )
+    told = [str(tmp_path / "a.told"), str(tmp_path / "b.told")]
+    children = [
+        child(name, code.format(paths=paths), log, ready=says_up(log))
+        for name, log, paths in zip("ab", logs, (told, told[::-1]), strict=True)
+    ]
+    supervisor = Supervisor(children, on_event=events, grace=60, together=True)
+    running = asyncio.create_task(supervisor.run(stop))
+    await events.until(lambda: len(events.of(ChildState.READY)) == 2)
+    stop.set()
+    async with asyncio.timeout(30):
+        await running
+    assert [event.exit_code for event in events.of(ChildState.EXITED)] == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0.0}, {"timeout": float("nan")}, {"failures": 0}])
+def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError):
+        AliveRules(**wrong)  # type: ignore[arg-type]  # what is wrong differs

@@ -55,8 +55,9 @@ def test_keys_do_not_hear_of_each_other() -> None:
 def test_a_span_of_nothing_tells_all_and_keeps_nothing() -> None:
     spacing: Spacing[str] = Spacing(0.0)
     assert spacing.offer("a", 1, "a", 0.0)
-    assert spacing.due(0.0) == []
     assert spacing.offer("a", 1, "a", 0.0)
+    assert spacing.due(0.0) == []
+    assert spacing.next_due is None
 
 
 @pytest.mark.parametrize("span", [-1.0, math.inf, math.nan])

@@ -65,3 +65,25 @@ def test_a_callers_own_channel_option_wins() -> None:
     found = options({}, options=[("grpc.so_reuseport", 1), ("grpc.x", "y")])
     assert dict(found.channel)["grpc.so_reuseport"] == 1
     assert [name for name, _ in found.channel].count("grpc.so_reuseport") == 1
+
+
+def age_of(found: ServerOptions) -> Any:
+    return dict(found.channel).get("grpc.max_connection_age_ms")
+
+
+def test_connections_have_an_age_and_what_runs_on_them_a_day() -> None:
+    found = options({})
+    assert age_of(found) == 1_800_000
+    assert dict(found.channel)["grpc.max_connection_age_grace_ms"] == 86_400_000
+    assert age_of(options({"KIT_MAX_CONNECTION_AGE": "60"})) == 60_000
+    assert age_of(options({"KIT_MAX_CONNECTION_AGE": "60"}, max_connection_age=2.5)) == 2_500
+    assert age_of(options({"KIT_MAX_CONNECTION_AGE": "0"})) is None
+    own = options({}, options=(("grpc.max_connection_age_ms", 7), ("grpc.max_connection_age_grace_ms", 8)))
+    assert dict(own.channel)["grpc.max_connection_age_grace_ms"] == 8
+    assert [value for name, value in own.channel if name == "grpc.max_connection_age_ms"] == [7]
+
+
+@pytest.mark.parametrize("age", ["0.5", "-1", "nan", "inf", "3000000", "old"])
+def test_an_age_that_makes_no_sense_is_refused(age: str) -> None:
+    with pytest.raises(ConfigurationError, match="(?i)max_connection_age"):
+        options({"KIT_MAX_CONNECTION_AGE": age})

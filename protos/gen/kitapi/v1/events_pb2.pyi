@@ -885,3 +885,37 @@ class CertificatesReloaded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CertificatesReloaded: _TypeAlias = CertificatesReloaded  # noqa: Y015
+
+@_typing.final
+class LatencyAnomaly(_message.Message):
+    """A health check took unusually long for the component, by its own former checks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    USUAL_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    endpoint: _builtins.str
+    @_builtins.property
+    def latency(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def usual(self) -> _duration_pb2.Duration:
+        """The median of those before."""
+
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        latency: _duration_pb2.Duration | None = ...,
+        usual: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "usual", b"usual"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "endpoint", b"endpoint", "latency", b"latency", "usual", b"usual"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LatencyAnomaly: _TypeAlias = LatencyAnomaly  # noqa: Y015

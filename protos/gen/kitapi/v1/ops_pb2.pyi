@@ -866,8 +866,11 @@ class WatchEventsRequest(_message.Message):
 
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
+    ONLY_PAST_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
     """Events after this position; 0 means from the first that is kept."""
+    only_past: _builtins.bool
+    """End with the last that there is, instead of waiting for more."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only payloads of these message names, full ("kitapi.v1.DrainBegun") or short; empty means all. EventsLost always comes."""
@@ -877,10 +880,11 @@ class WatchEventsRequest(_message.Message):
         *,
         after_sequence: _builtins.int = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
+        only_past: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "only_past", b"only_past", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -703,7 +703,8 @@ Global___Priority: _TypeAlias = Priority  # noqa: Y015
 class IdempotencyKeyPolicy(_message.Message):
     """Tells a client that the server deduplicates calls by their idempotency-key metadata: one key for each call, the same on every attempt
     and hedge. So retrying and hedging are allowed whatever the idempotency_level. A key that the caller puts into the metadata itself is
-    kept as it is; it must be one value of 1 to 255 visible ASCII characters.
+    kept as it is; it must be one value of 1 to 255 visible ASCII characters. kit.Server deduplicates what declares this: methods with one
+    request and one answer. With a stream that declares it the server does not start.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -742,7 +743,7 @@ class IdempotencyKeyPolicy(_message.Message):
     def ttl(self) -> _duration_pb2.Duration:
         """How long an answer is kept for replay. Where only the key makes a second execution safe, no attempt may come later than that: a
         policy whose attempts and backoffs may take longer is refused, and the call is given no more time than this. Without it nothing is
-        checked: the server keeps answers for longer than any call takes.
+        checked: the server keeps answers for longer than any call takes, which is a day with kit.Server.
         """
 
     def __init__(

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from kitapi.v1 import policy_pb2 as kitapi_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loganalyzer/cache/v1/cache.proto\x12\x14loganalyzer.cache.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x16kitapi/v1/policy.proto\"\x1f\n\nGetRequest\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"S\n\x0bGetResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\nSetRequest\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\r\n\x0bSetResponse\"9\n\x11InvalidateRequest\x12\x14\n\x06prefix\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x02 \x01(\t\")\n\x12InvalidateResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\"\x16\n\x14GetCacheStatsRequest\"z\n\nCacheStats\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_limit\x18\x03 \x01(\x03\x12\x0c\n\x04hits\x18\x04 \x01(\x03\x12\x0e\n\x06misses\x18\x05 \x01(\x03\x12\x11\n\tevictions\x18\x06 \x01(\x03\x32\x97\x03\n\x0c\x43\x61\x63heService\x12O\n\x03Get\x12 .loganalyzer.cache.v1.GetRequest\x1a!.loganalyzer.cache.v1.GetResponse\"\x03\x90\x02\x01\x12O\n\x03Set\x12 .loganalyzer.cache.v1.SetRequest\x1a!.loganalyzer.cache.v1.SetResponse\"\x03\x90\x02\x02\x12l\n\nInvalidate\x12\'.loganalyzer.cache.v1.InvalidateRequest\x1a(.loganalyzer.cache.v1.InvalidateResponse\"\x0b\x90\x02\x02\xea\x8d\x19\x04\x12\x02\x08\x02\x12j\n\rGetCacheStats\x12*.loganalyzer.cache.v1.GetCacheStatsRequest\x1a .loganalyzer.cache.v1.CacheStats\"\x0b\x90\x02\x01\xea\x8d\x19\x04\x12\x02\x08\x02\x1a\x0b\xea\x8d\x19\x07\x12\x05\x10\x80\xc2\xd7/b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n loganalyzer/cache/v1/cache.proto\x12\x14loganalyzer.cache.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x16kitapi/v1/policy.proto\"\x1f\n\nGetRequest\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"S\n\x0bGetResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\nSetRequest\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\r\n\x0bSetResponse\"9\n\x11InvalidateRequest\x12\x14\n\x06prefix\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x02 \x01(\t\")\n\x12InvalidateResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\"\x16\n\x14GetCacheStatsRequest\"z\n\nCacheStats\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_limit\x18\x03 \x01(\x03\x12\x0c\n\x04hits\x18\x04 \x01(\x03\x12\x0e\n\x06misses\x18\x05 \x01(\x03\x12\x11\n\tevictions\x18\x06 \x01(\x03\x32\x99\x03\n\x0c\x43\x61\x63heService\x12O\n\x03Get\x12 .loganalyzer.cache.v1.GetRequest\x1a!.loganalyzer.cache.v1.GetResponse\"\x03\x90\x02\x01\x12O\n\x03Set\x12 .loganalyzer.cache.v1.SetRequest\x1a!.loganalyzer.cache.v1.SetResponse\"\x03\x90\x02\x02\x12l\n\nInvalidate\x12\'.loganalyzer.cache.v1.InvalidateRequest\x1a(.loganalyzer.cache.v1.InvalidateResponse\"\x0b\x90\x02\x02\xea\x8d\x19\x04\x12\x02\x08\x02\x12j\n\rGetCacheStats\x12*.loganalyzer.cache.v1.GetCacheStatsRequest\x1a .loganalyzer.cache.v1.CacheStats\"\x0b\x90\x02\x01\xea\x8d\x19\x04\x12\x02\x08\x02\x1a\r\xea\x8d\x19\t\x12\x05\x10\x80\xc2\xd7/h\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVALIDATEREQUEST'].fields_by_name['prefix']._loaded_options = None
   _globals['_INVALIDATEREQUEST'].fields_by_name['prefix']._serialized_options = b'\342A\001\002'
   _globals['_CACHESERVICE']._loaded_options = None
-  _globals['_CACHESERVICE']._serialized_options = b'\352\215\031\007\022\005\020\200\302\327/'
+  _globals['_CACHESERVICE']._serialized_options = b'\352\215\031\t\022\005\020\200\302\327/h\003'
   _globals['_CACHESERVICE'].methods_by_name['Get']._loaded_options = None
   _globals['_CACHESERVICE'].methods_by_name['Get']._serialized_options = b'\220\002\001'
   _globals['_CACHESERVICE'].methods_by_name['Set']._loaded_options = None
@@ -67,5 +67,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CACHESTATS']._serialized_start=494
   _globals['_CACHESTATS']._serialized_end=616
   _globals['_CACHESERVICE']._serialized_start=619
-  _globals['_CACHESERVICE']._serialized_end=1026
+  _globals['_CACHESERVICE']._serialized_end=1028
 # @@protoc_insertion_point(module_scope)

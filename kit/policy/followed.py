@@ -1,11 +1,11 @@
-"""The policies of a channel's methods, which follow the TOML files that they stand in.
+"""The policies of the methods that a channel calls or a server serves; they follow the TOML files that they stand in.
 
 Theory of operation. Each second the files (`policy=path`, and the one that KIT_POLICY names) are looked at, also behind
 a link, as Kubernetes changes them. A change that has stood still for one look is read and put to the test: the policies
-of all methods that the channel has stubs for, and of those that the file names, are worked out, and their chains of
-layers are built. If anything is wrong with any of them the file is refused as a whole and the old one stays in force;
-otherwise all methods whose policy is another one change over at once. That costs calls nothing: a stub holds its method
-and its chain, and is given others. Calls in flight end as they began.
+of all methods that are in use, and of those that the file names, are worked out, and their chains of layers are built.
+If anything is wrong with any of them the file is refused as a whole and the old one stays in force; otherwise all
+methods whose policy is another one change over at once. That costs calls nothing: a stub holds its method and its
+chain, and is given others. Calls in flight end as they began.
 
 What layers keep (breakers, throttles, budgets, places) they keep by rules, so what has the same rules as before has the
 same state. What no method has any more is let go of.
@@ -14,31 +14,30 @@ same state. What no method has any more is let go of.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from kit.client.events import Listeners, PolicyReloaded
 from kit.clock import Clock
 from kit.errors import PolicyError
-from kit.pipeline import Handler, Method, Pipeline
-from kit.policy import MethodPolicy, Overrides, PolicySource, Resolved, overrides_from, policy_for
 from kit.policy.early import check_early
 from kit.policy.leaves import Leaves
-from kit.policy.resolve import check_source
+from kit.policy.model import MethodPolicy
+from kit.policy.resolve import Overrides, PolicySource, Resolved, check_source, overrides_from, policy_for
 from kit.policy.watched import WatchedFile, named
 
-__all__ = ["INTERVAL", "Built", "Policies"]
+__all__ = ["INTERVAL", "Policies", "Tell"]
 
 #: Seconds between two looks at the files. A look is one stat for each.
 INTERVAL = 1.0
 
-#: A method and its chain.
-Built: TypeAlias = tuple[Method, Handler]
+#: Is told of a file that has changed: its path, the methods whose policy is another one now, and why it was refused.
+Tell: TypeAlias = Callable[[Path, tuple[str, ...], str], None]
+
+_T = TypeVar("_T")
 
 
 class _Bound:
@@ -47,7 +46,7 @@ class _Bound:
     __slots__ = ("build", "path", "policy", "take")
 
     def __init__(
-        self, path: str, policy: Resolved, build: Callable[[Resolved], Built], take: Callable[[Built], None]
+        self, path: str, policy: Resolved, build: Callable[[Resolved], Any], take: Callable[[Any], None]
     ) -> None:
         self.path = path
         self.policy = policy
@@ -58,12 +57,12 @@ class _Bound:
 class Policies:
     """See the module."""
 
-    def __init__(self, source: PolicySource, clock: Clock, listeners: Listeners) -> None:
+    def __init__(self, source: PolicySource, clock: Clock, tell: Tell) -> None:
         """Reads and checks what is given. Raises PolicyError."""
-        self._target = ""
-        self._keep: Callable[[Sequence[Resolved]], None] | None = None
+        #: Is called after each change with the policies that are in use.
+        self.keep: Callable[[Sequence[Resolved]], None] | None = None
         self._clock = clock
-        self._listeners = listeners
+        self._tell = tell
         self._bound: list[_Bound] = []
         self._task: asyncio.Task[None] | None = None
         #: What was given, and what KIT_POLICY names, where they are files.
@@ -83,12 +82,7 @@ class Policies:
             for method in named(file.tables):
                 policy_for(method, self._overrides)
 
-    def concern(self, target: str, pipeline: Pipeline) -> None:
-        """Says whose policies they are."""
-        self._target = target
-        self._keep = pipeline.keep
-
-    def bind(self, path: str, build: Callable[[Resolved], Built], take: Callable[[Built], None]) -> None:
+    def bind(self, path: str, build: Callable[[Resolved], _T], take: Callable[[_T], None]) -> None:
         """Gives `take` what `build` makes of the method's policy, now and whenever it has become another one.
 
         Raises PolicyError.
@@ -147,24 +141,18 @@ class Policies:
             ]
         except PolicyError as error:
             self._let_go()
-            self._tell(file.path, (), reason=str(error))
+            self._tell(file.path, (), str(error))
             return
         file.tables, self._overrides = tables, overrides
         for bound, policy, built in others:
             bound.policy = policy
             bound.take(built)
         self._let_go()
-        self._tell(file.path, tuple(sorted({bound.path for bound, _, _ in others})))
+        self._tell(file.path, tuple(sorted({bound.path for bound, _, _ in others})), "")
 
     def _let_go(self) -> None:
-        if self._keep is not None:
-            self._keep([bound.policy for bound in self._bound])
-
-    def _tell(self, path: Path, methods: tuple[str, ...], *, reason: str = "") -> None:
-        event = PolicyReloaded(
-            target=self._target, source=str(path), accepted=not reason, reason=reason, methods=methods
-        )
-        self._listeners.tell(event, level=logging.WARNING if reason else logging.INFO)
+        if self.keep is not None:
+            self.keep([bound.policy for bound in self._bound])
 
 
 async def _following(here: weakref.ref[Policies], clock: Clock) -> None:

@@ -1,0 +1,72 @@
+"""What the two databases have in common: how a store's operation reaches one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncTransaction
+
+from kit.errors import KitError
+from kit.server.idempotency.store import StoreError
+
+__all__ = ["Driver", "commit", "translated"]
+
+_T = TypeVar("_T")
+
+
+class Driver(Protocol):
+    """Runs operations in transactions. Raises StoreError where the database does not."""
+
+    async def open(self) -> None:
+        """Makes the tables; ConfigurationError where that cannot be."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+        ...
+
+    def now(self) -> float:
+        """Seconds on the clock that all who use the database share."""
+        ...
+
+    async def read_clock(self) -> None:
+        """Sets that clock by the database's."""
+        ...
+
+    async def write(self, operation: Callable[[sa.Connection], _T], *, durable: bool) -> _T:
+        """Commits what the operation does. `durable`: it outlives a loss of power, and not only a crash."""
+        ...
+
+    async def read(self, operation: Callable[[sa.Connection], _T]) -> _T:
+        """Runs an operation that writes nothing."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction for a handler, which may write; committed at the end of the block."""
+        ...
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Whatever a database or its driver raises becomes StoreError; errors of the kit pass."""
+    try:
+        yield
+    except KitError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{type(error).__name__}: {error}") from error
+
+
+async def commit(begun: AsyncTransaction) -> None:
+    """Commits to the end even where the call is cancelled meanwhile: what is half-way is neither yes nor no."""
+    committing = asyncio.ensure_future(begun.commit())
+    try:
+        with translated():
+            await asyncio.shield(committing)
+    except asyncio.CancelledError:
+        await asyncio.wait([committing])
+        raise

@@ -1,0 +1,117 @@
+"""Transactions on PostgreSQL, by asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from kit.clock import SYSTEM
+from kit.errors import ConfigurationError
+from kit.server.idempotency import _rows
+from kit.server.idempotency._drivers import commit, translated
+from kit.server.idempotency.store import StoreError
+
+__all__ = ["PostgresDriver"]
+
+_T = TypeVar("_T")
+#: Two processes that make the tables at the same time are in each other's way.
+_MAKE_TRIES = 5
+
+
+class PostgresDriver:
+    """An engine of its own for a URL, or the user's."""
+
+    def __init__(self, url: sa.URL | None, engine: AsyncEngine | None, timeout: float) -> None:
+        self._url = url
+        self._engine = engine
+        self._own = engine is None
+        self._timeout = timeout
+        #: What is to be added to this machine's clock so that it is the database's.
+        self._offset = 0.0
+
+    async def open(self) -> None:
+        """Makes the tables."""
+        if self._engine is None:
+            assert self._url is not None
+            self._engine = create_async_engine(
+                self._url.set(drivername="postgresql+asyncpg"),
+                pool_timeout=self._timeout,
+                connect_args={"timeout": self._timeout, "command_timeout": self._timeout},
+            )
+        for last in [False] * (_MAKE_TRIES - 1) + [True]:
+            try:
+                async with self._engine.begin() as connection:
+                    await connection.run_sync(_rows.make_tables)
+                break
+            except ConfigurationError:
+                raise
+            except DBAPIError as error:
+                if last:
+                    raise ConfigurationError(f"idempotency: the tables cannot be made: {error}") from error
+            except Exception as error:
+                raise ConfigurationError(
+                    f"idempotency: the database {self._engine.url!r} cannot be opened: {error}"
+                ) from error
+        await self.read_clock()
+
+    async def close(self) -> None:
+        """Ends the connections, where they are not the user's."""
+        if self._own and self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    def now(self) -> float:
+        """The database's clock, as of when it was last read."""
+        return SYSTEM.now() + self._offset
+
+    async def read_clock(self) -> None:
+        """The database's clock is the one that all owners share; machines' clocks differ."""
+        before = SYSTEM.now()
+        seconds = await self.write(lambda connection: connection.execute(_CLOCK).scalar_one(), durable=False)
+        self._offset = float(seconds) - (before + SYSTEM.now()) / 2
+
+    async def write(self, operation: Callable[[sa.Connection], _T], *, durable: bool) -> _T:
+        """A transaction; all are durable. Each operation may be done twice: a connection that had died is replaced."""
+        with translated():
+            async with asyncio.timeout(self._timeout):
+                try:
+                    return await self._once(operation)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                    return await self._once(operation)
+
+    async def read(self, operation: Callable[[sa.Connection], _T]) -> _T:
+        """A transaction that writes nothing."""
+        return await self.write(operation, durable=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction for a handler."""
+        with translated():
+            connection = await self._opened().connect()
+        try:
+            with translated():
+                begun = await connection.begin()
+            yield connection
+            await commit(begun)
+        finally:
+            await connection.close()
+
+    async def _once(self, operation: Callable[[sa.Connection], _T]) -> _T:
+        async with self._opened().begin() as connection:
+            return await connection.run_sync(operation)
+
+    def _opened(self) -> AsyncEngine:
+        if self._engine is None:
+            raise StoreError("the store is not open")
+        return self._engine
+
+
+_CLOCK = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))

@@ -1,0 +1,90 @@
+"""How long calls take, and how fast those that wait are worked off."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kit.resilience.service_time import ServiceTime, Speed
+
+
+def learned(*seconds: float) -> ServiceTime:
+    time = ServiceTime()
+    for took in seconds:
+        time.learned(took)
+    return time
+
+
+def test_nothing_is_needed_before_anything_is_known() -> None:
+    assert ServiceTime().needed == 0.0
+    assert not ServiceTime().known
+
+
+def test_the_first_answer_counts_whole() -> None:
+    time = learned(0.5)
+    assert (time.mean, time.least, time.needed) == (0.5, 0.5, 0.5)
+
+
+def test_what_is_needed_is_not_what_calls_take_while_they_slow_each_other_down() -> None:
+    time = learned(*[0.02] * 20, *[0.5] * 40)
+    assert time.mean > 0.4
+    assert time.needed < 0.06
+
+
+def test_a_method_that_has_become_slower_for_good_is_believed_in_the_end() -> None:
+    time = learned(0.02, *[0.5] * 4000)
+    assert time.needed > 0.45
+
+
+def test_a_method_that_has_become_quicker_is_believed_at_once() -> None:
+    time = learned(0.5, *[0.02] * 40)
+    assert time.needed == pytest.approx(0.02, rel=0.2)
+
+
+def test_patience_is_the_most_that_callers_give_and_fades() -> None:
+    time = ServiceTime()
+    assert time.patience == math.inf
+    time.given(0.5)
+    assert time.patience == 0.5
+    time.given(math.inf)
+    assert time.patience == 3600.0
+    for _ in range(300):
+        time.given(0.5)
+    assert time.patience == pytest.approx(0.5, rel=0.01)
+
+
+def test_a_wait_is_not_known_before_somebody_has_waited() -> None:
+    speed = Speed()
+    speed.begun(1.0, 0.02, more=False)
+    assert speed.wait(10.0) == 0.0
+
+
+def test_calls_one_after_the_other_are_worked_off_at_speed_one() -> None:
+    speed, now = Speed(), 0.0
+    speed.waiting(now)
+    for _ in range(20):
+        now += 0.02
+        speed.begun(now, 0.02, more=True)
+    assert speed.wait(0.2) == pytest.approx(0.2)
+
+
+def test_fifty_at_a_time_are_worked_off_fifty_times_as_fast() -> None:
+    speed, now = Speed(), 0.0
+    speed.waiting(now)
+    for _ in range(200):
+        now += 0.02 / 50
+        speed.begun(now, 0.02, more=True)
+    assert speed.wait(1.0) == pytest.approx(0.02)
+
+
+def test_time_in_which_nobody_waits_does_not_count() -> None:
+    speed = Speed()
+    speed.waiting(0.0)
+    speed.begun(0.02, 0.02, more=False)
+    speed.waiting(100.0)
+    speed.begun(100.02, 0.02, more=True)
+    speed.emptied()
+    speed.waiting(200.0)
+    speed.begun(200.02, 0.02, more=False)
+    assert speed.wait(1.0) == pytest.approx(1.0)
