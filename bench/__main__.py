@@ -13,6 +13,7 @@ from bench import (
     kit_amplification,
     kit_calls,
     kit_garbage,
+    kit_idempotency,
     kit_latency,
     kit_memory,
     kit_overload,
@@ -29,6 +30,7 @@ _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "garbage": kit_garbage.main,
     "amplification": kit_amplification.main,
     "overload": kit_overload.main,
+    "idempotency": kit_idempotency.main,
     "workers": kit_workers.main,
     "product": product.main,
 }

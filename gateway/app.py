@@ -62,9 +62,9 @@ class Gateway:
             origins=config.allowed_origins,
         )
         self._limiter = Limiter(config.limit) if config.limit.rate > 0 else None
-        self._upstreams = Upstreams({service.name: service.target for service in config.services}, open_channel)
+        self.upstreams = Upstreams({service.name: service.target for service in config.services}, open_channel)
         required = frozenset(service.name for service in config.services if service.required)
-        self.readiness = Readiness(self._upstreams, required, now)
+        self.readiness = Readiness(self.upstreams, required, now)
         self.streams = Streams()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,13 +80,13 @@ class Gateway:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    self._upstreams.open()
+                    self.upstreams.open()
                 except kit.errors.ConfigurationError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._upstreams.close()
+                await self.upstreams.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -172,7 +172,7 @@ class Gateway:
         call = Call(
             rpc=rpc,
             route=route,
-            make=self._upstreams.callable(rpc),
+            make=self.upstreams.callable(rpc),
             request=request,
             metadata=_metadata(exchange, rpc),
             timeout=timeout_of(exchange),

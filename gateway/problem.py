@@ -46,6 +46,9 @@ HTTP_OF_CODE: Mapping[grpc.StatusCode, int] = {
     _C.UNAUTHENTICATED: 401,
 }
 
+#: Where a reason says more than the code. A key that was sent before with another request: IETF's Idempotency-Key.
+_HTTP_OF_REASON = {"IDEMPOTENCY_KEY_REUSED": 422}
+
 #: Codes that grpc itself uses for what it has to say: the sentence is a service's only where a reason stands beside it.
 _OFTEN_INTERNAL = frozenset(
     {_C.UNKNOWN, _C.INTERNAL, _C.DATA_LOSS, _C.UNAVAILABLE, _C.DEADLINE_EXCEEDED, _C.UNIMPLEMENTED, _C.CANCELLED}
@@ -142,7 +145,7 @@ def of_call(error: grpc.aio.AioRpcError, upstream: str) -> Problem:
 
 
 def _of(details: ErrorDetails, sentence: str) -> Problem:
-    status = HTTP_OF_CODE[details.code]
+    status = _HTTP_OF_REASON.get(details.reason, HTTP_OF_CODE[details.code])
     return Problem(
         status=status,
         code=details.code.name,

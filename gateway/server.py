@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from gateway.admin import admin_server
 from gateway.app import Gateway
 from gateway.config import Config
 from kit.discovery import Registration, Registry
@@ -85,7 +86,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def serve(config: Config) -> int:
     """Serves until it is asked to stop; returns the exit code. Raises ConfigurationError."""
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         stop = stack.enter_context(StopRequest(kill_after=config.grace + 10))
         sock = stack.enter_context(listen(config.host, config.port))
         port: int = sock.getsockname()[1]
@@ -93,12 +94,17 @@ async def serve(config: Config) -> int:
         server = HttpServer(app, grace=config.grace)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         await _first(serving, stop.requested, server.ready)
-        registration = _register(config, port) if server.started and not stop.requested.is_set() else None
+        admin = registration = None
+        if server.started and not stop.requested.is_set():
+            admin = await stack.enter_async_context(admin_server(config, app.upstreams))
+            registration = _register(config, port, admin.address)
         if registration is not None:
             stack.callback(registration.close)
         log.info("serving", url=f"http://{_address(config.host, port)}/")
         await _first(serving, stop.requested)
         app.readiness.stopping = True
+        if admin is not None:
+            admin.health.drain()
         if registration is not None:
             registration.close()
         if stop.requested.is_set():
@@ -115,8 +121,10 @@ async def serve(config: Config) -> int:
         return 0 if stop.requested.is_set() else 1
 
 
-def _register(config: Config, port: int) -> Registration | None:
-    return Registry().register("gateway", _address(config.host, port)) if config.register else None
+def _register(config: Config, port: int, grpc_address: str) -> Registration | None:
+    if not config.register:
+        return None
+    return Registry().register("gateway", _address(config.host, port), metadata={"grpc": grpc_address})
 
 
 def _address(host: str, port: int) -> str:
@@ -137,11 +145,12 @@ async def _first(*awaited: asyncio.Task[None] | asyncio.Event) -> None:
 
 def run(config: Config) -> int:
     """The whole life of the process; returns its exit code."""
-    configure_logging("gateway")
-    # Its start and stop are told here already, and what strangers send is no trouble of ours.
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    telemetry = setup("gateway")
+    telemetry = None
     try:
+        configure_logging("gateway")
+        # Its start and stop are told here already, and what strangers send is no trouble of ours.
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        telemetry = setup("gateway")
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(config))
     except ConfigurationError as error:

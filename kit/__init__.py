@@ -38,13 +38,14 @@ from kit.policy import (
     RetryThrottling,
 )
 from kit.resilience.admission_rules import Admission
-from kit.server import ConnectionLimits, Server, ServerTls, run, server_interceptors, unless_draining
+from kit.server import AccessLog, ConnectionLimits, Server, ServerTls, run, server_interceptors, unless_draining
 from kit.server.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     from kit import events, testing
 
 __all__ = [
+    "AccessLog",
     "Admission",
     "Attempt",
     "AuthPolicy",

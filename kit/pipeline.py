@@ -168,14 +168,18 @@ class Begun:
     grpc's own call. A retry budget has counted it already.
     """
 
-    __slots__ = ("breaker", "endpoint", "inner", "permit", "started")
+    __slots__ = ("breaker", "endpoint", "inner", "permit", "span", "started")
 
-    def __init__(self, inner: Any, started: float, endpoint: Any, breaker: Any, permit: Any) -> None:
+    def __init__(
+        self, inner: Any, started: float, endpoint: Any, breaker: Any, permit: Any, span: Any = None
+    ) -> None:
         self.inner = inner
         self.started = started
         self.endpoint = endpoint
         self.breaker = breaker
         self.permit = permit
+        #: The span of the attempt, where it is traced.
+        self.span = span
 
 
 class Call:
@@ -190,6 +194,8 @@ class Call:
     delay = 0.0
     #: Whether the attempt to come is sent beside others that run.
     hedge = False
+    #: Whether another attempt beside it has won.
+    lost = False
     #: The attempt that runs, or ran last.
     attempt: Attempted | None = None
     #: Where the attempt goes; what it is is the transport's affair.

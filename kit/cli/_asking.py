@@ -137,7 +137,8 @@ def _address_of(address: str) -> str:
     found = Registry().lookup(address)
     if not found:
         raise click.ClickException(f"no {address} is in the local registry; see `kit ports`")
-    return found[0].address
+    # What speaks another protocol there, as the gateway does, says where it answers gRPC.
+    return found[0].metadata.get("grpc", found[0].address)
 
 
 def _pair(text: str) -> tuple[str, str]:

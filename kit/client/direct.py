@@ -1,9 +1,9 @@
 """Unary calls whose first attempt is sent without the pipeline.
 
-Theory of operation. The usual call is one attempt that succeeds: one endpoint, its breaker closed, nobody who traces or
-collects. The layers decide nothing for it; they only note. So grpc's call is started at once, and what the notes would
-be made from is kept: the instants, the endpoint, the breaker's permit. The pipeline is entered when there is something
-for it to do:
+Theory of operation. The usual call is one attempt that succeeds: one endpoint, its breaker closed, nobody who collects.
+The layers decide nothing for it; they only note. So grpc's call is started at once, and what the notes would be made
+from is kept: the instants, the endpoint, the breaker's permit, one record for the two spans. The pipeline is entered
+when there is something for it to do:
 
     the attempt failed        it runs with that attempt as its first one (`kit.pipeline.Begun`): retries, errors, report
     the caller gave up        likewise
@@ -19,20 +19,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Generator
 from typing import Any
 
 import grpc
+import grpc.aio
 
 from kit.call import collect, expires_at, served_until
+from kit.client._sent import with_headers
 from kit.client.calls import UnaryUnaryCall
 from kit.client.endpoints import Endpoints
 from kit.client.guards import Home
-from kit.clock import Clock
+from kit.clock import SYSTEM, Clock
 from kit.layers import Allowances, Breakers
 from kit.layers.allowance import Allowance
 from kit.layers.breaker_facade import CircuitBreaker
 from kit.observe import tracing
+from kit.observe._state import STATE
+from kit.observe.calls import ClientCalls, client_calls
+from kit.observe.records import Pair, Plan
 from kit.pipeline import Attempted, Begun, Call, Handler, Method, Pipeline, Shape
 from kit.resilience.breaker import Permit
 from kit.resilience.deadline import attempt_timeout, call_expiry
@@ -56,8 +62,11 @@ class Direct:
         "_allowed",
         "_breaker_of",
         "_connects_first",
+        "_counts",
         "_home",
         "_per_try",
+        "_plan",
+        "_plans",
         "_running",
         "allowance",
         "clock",
@@ -86,6 +95,10 @@ class Direct:
         self._connects_first = method.may_retry and not method.may_replay
         self._allowed = method.policy.timeout
         self._per_try = method.policy.per_try_timeout
+        self._plan = tracing.call_plan(method.path, method.target)
+        #: Of attempts, by the address that they go to.
+        self._plans: dict[str, Plan] = {}
+        self._counts: ClientCalls | None = None
 
     def send(
         self,
@@ -112,6 +125,7 @@ class Direct:
         if call is None:
             return None
         given = call.time_given
+        pair = call.pair
         # What nobody gave is left out: grpc has a default for it.
         options: dict[str, Any] = {}
         if credentials is not None:
@@ -121,13 +135,17 @@ class Direct:
         if compression is not None:
             options["compression"] = compression
         stub = endpoint.stub(self.method)
-        call.first = stub(request, timeout=given if given != math.inf else None, metadata=metadata, **options)
+        sent = metadata if pair is None else with_headers(metadata, tracing.headers(pair))
+        call.first = stub(request, timeout=given if given != math.inf else None, metadata=sent, **options)
         call.asked = (request, timeout, metadata, credentials, wait_for_ready, compression)
         return call
 
     def begin(self, timeout: float | None, endpoint: Any, address: str) -> DirectCall | None:
         """The call, for grpc's own to be put in; None where the pipeline must see it from the start."""
-        if tracing.enabled() or collect() or log.isEnabledFor(logging.DEBUG):
+        if collect() or log.isEnabledFor(logging.DEBUG):
+            return None
+        # The SDK's own spans are the layers' affair, and records count on the system's clock.
+        if STATE.on and (STATE.tracer is not None or self.clock is not SYSTEM):
             return None
         started = self.now()
         inherited = expires_at()
@@ -144,7 +162,21 @@ class Direct:
         call.time_given = attempt_timeout(started, expiry, self._per_try)
         if self.allowance is not None:
             self.allowance.began()
+        recorder = STATE.recorder
+        if recorder is not None:
+            attempted = self._plans.get(address)
+            if attempted is None:
+                attempted = self._plans[address] = tracing.attempt_plan(self.method.path, 1, address)
+            call.pair = recorder.paired(self._plan, attempted, started)
+        if STATE.metrics:
+            self.counts().attempts_started += 1
         return call
+
+    def counts(self) -> ClientCalls:
+        """Where calls of the method are counted."""
+        if self._counts is None:
+            self._counts = client_calls(self.method.path, self.method.target)
+        return self._counts
 
 
 class Never:
@@ -200,6 +232,8 @@ class DirectCall(UnaryUnaryCall):
     permit: Permit | None = None
     #: Seconds that the attempt was given; infinite for no limit.
     time_given = math.inf
+    #: The spans of the call and of its attempt, where calls are traced.
+    pair: Pair | None = None
 
     def __init__(self, plan: Direct, started: float, expiry: float, endpoint: Any) -> None:
         self._plan = plan
@@ -209,7 +243,10 @@ class DirectCall(UnaryUnaryCall):
         self._endpoint = endpoint
 
     def with_time(self, asked: Any) -> Any:
-        """What a stock channel is asked for, with the time that the attempt is given."""
+        """What a stock channel is asked for, with the time that the attempt is given, and the headers of its span."""
+        if self.pair is not None:
+            sent = (*(asked.metadata or ()), *tracing.headers(self.pair))
+            asked = asked._replace(metadata=grpc.aio.Metadata(*sent))
         given = self.time_given if self.time_given != math.inf else None
         timeout = asked.timeout
         if given == timeout or (given is not None and timeout is not None and abs(given - timeout) < _ROUNDING):
@@ -254,8 +291,29 @@ class DirectCall(UnaryUnaryCall):
             self.breaker.succeeded(self.permit, now)  # type: ignore[union-attr]  # they come together
         if plan.allowance is not None:
             plan.allowance.ended(0, ())
+        if STATE.on:
+            self._told(now)
         if self._callbacks:
             self._run_callbacks()
+
+    def _told(self, now: float) -> None:
+        """Ends the spans, and counts."""
+        pair, recorder = self.pair, STATE.recorder
+        if pair is not None:
+            pair.ended = now
+            if recorder is not None:
+                recorder.ended(pair)
+        if STATE.metrics:
+            counts, seconds = self._plan.counts(), now - self._started
+            buckets = counts.ok
+            index = bisect_left(buckets.bounds, seconds)
+            buckets.counts[index] += 1
+            buckets.sum += seconds
+            attempts = counts.attempts_ok
+            attempts.counts[index] += 1
+            attempts.sum += seconds
+            if pair is not None and pair.sampled:
+                buckets.exemplars[index] = attempts.exemplars[index] = (seconds, pair)
 
     def done(self) -> bool:
         # A stock channel asks every call.
@@ -293,7 +351,10 @@ class DirectCall(UnaryUnaryCall):
         # They held when the call was made.
         call.expires_at, call.collectors, call.started = self._expiry, (), self._started
         if self._response is _NOTHING:
-            call.begun = Begun(self.first, self._started, self._endpoint, self.breaker, self.permit)
+            spanned = None
+            if self.pair is not None:
+                call.span, spanned = self.pair.records()
+            call.begun = Begun(self.first, self._started, self._endpoint, self.breaker, self.permit, spanned)
             try:
                 self._start(call, plan.handler, plan.clock)
             except (Exception, asyncio.CancelledError) as error:

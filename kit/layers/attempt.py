@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from time import monotonic
 from typing import Any
 
+import grpc
+
 from kit.clock import Clock
-from kit.layers.trace import spanned
+from kit.layers.trace import example, told
 from kit.observe import tracing
+from kit.observe._state import STATE
+from kit.observe.calls import client_calls
 from kit.pipeline import Attempted, Call, Handler, Method, Outcome
 from kit.resilience.deadline import attempt_timeout
 
@@ -62,21 +67,43 @@ class AttemptLayer:
 
 
 class TraceAttemptLayer:
-    """One span for each attempt, under the call's; its context is what the server continues."""
+    """One span for each attempt, under the call's; its context is what the server continues. The attempt is counted."""
 
     name = "trace attempt"
 
     def wrap(self, method: Method, inner: Handler) -> Handler:
-        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
-            return inner(call) if call.span is tracing.OFF else traced(call)
+        streams = method.shape.streams_responses or method.shape.streams_requests
 
-        async def traced(call: Call) -> Outcome:
-            tried = call.attempts[-1]
-            delay = tried.delay if tried.number > 1 else None
-            span = tracing.attempt_span(call.span, method.path, tried.number, tried.endpoint, delay=delay)
-            if call.sent_metadata is None:
-                call.sent_metadata = list(call.metadata or ())
-            tracing.inject(span, call.sent_metadata)
-            return await spanned(span, call, inner)
+        def handle(call: Call) -> Coroutine[Any, Any, Outcome]:
+            return observed(call) if STATE.on else inner(call)
+
+        async def observed(call: Call) -> Outcome:
+            tried = call.attempt or call.attempts[-1]
+            begun = call.begun
+            started = monotonic()
+            if begun is not None:
+                # It is under way already.
+                span = tracing.OFF if begun.span is None else begun.span
+                started = begun.started
+            elif call.span is tracing.OFF:
+                span = tracing.OFF
+            else:
+                delay = tried.delay if tried.number > 1 else None
+                span = tracing.attempt_span(
+                    call.span, method.path, tried.number, tried.endpoint, delay=delay, streams=streams
+                )
+                if call.sent_metadata is None:
+                    call.sent_metadata = list(call.metadata or ())
+                tracing.inject(span, call.sent_metadata)
+            if begun is None and STATE.metrics:
+                client_calls(method.path, method.target).attempts_started += 1
+
+            def ended(code: grpc.StatusCode, details: str) -> None:
+                tracing.end_span(span, code, details, lost=call.lost)
+                if STATE.metrics:
+                    counts = client_calls(method.path, method.target)
+                    counts.attempts.of(code).record(monotonic() - started, example(span))
+
+            return await told(call, inner, ended, tracing.OFF)
 
         return handle

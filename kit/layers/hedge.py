@@ -221,6 +221,7 @@ class _Race:
         for number, (task, branch) in enumerate(zip(self._tasks, self.branches, strict=True), 1):
             if number == won:
                 continue
+            branch.lost = won is not None
             if not task.done():
                 task.cancel()
             # Looked at, so that asyncio does not complain of what the winner made irrelevant.

@@ -7,17 +7,13 @@ one is asked at each call, as the SDK would.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler, TraceIdRatioBased
 
 __all__ = ["Sampling"]
 
 _LIMIT = 1 << 64
-_MASK = _LIMIT - 1
 _PARENTS = (
     r"remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
     r"localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler"
@@ -26,7 +22,7 @@ _USUAL = re.compile(r"ParentBased\{root:(?P<root>.+?),%s\}" % _PARENTS)
 
 
 class Sampling:
-    """What a sampler decides. `bound` and `by_parent` are for whoever wants to decide without a call."""
+    """What a sampler decides by."""
 
     __slots__ = ("asked", "bound", "by_parent")
 
@@ -54,22 +50,3 @@ class Sampling:
     def is_off(self) -> bool:
         """Whether no trace is ever begun here."""
         return self.asked is None and self.bound == 0
-
-    def takes(
-        self,
-        low: int,
-        parent_sampled: bool | None,
-        *,
-        context: Context,
-        trace_id: int,
-        name: str,
-        kind: trace.SpanKind,
-        attributes: Mapping[str, Any],
-    ) -> bool:
-        """Whether the call is traced. `low` are the lower bits of its trace id; `parent_sampled` None: it has none."""
-        if self.asked is not None:
-            result = self.asked.should_sample(context, trace_id, name, kind, dict(attributes))
-            return result.decision.is_sampled()
-        if parent_sampled is not None and self.by_parent:
-            return parent_sampled
-        return (low & _MASK) < self.bound

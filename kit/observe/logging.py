@@ -14,14 +14,13 @@ import traceback
 from typing import Any, TextIO
 
 import structlog
-from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from kit.observe import _routing
+from kit.observe import _routing, tracing
 from kit.observe.channels import BY_LOGGER
 from kit.observe.redaction import redact_fields, redacted_text
 
-__all__ = ["configure", "get_logger", "trace_ids"]
+__all__ = ["configure", "get_logger"]
 
 #: Libraries whose INFO tells nothing about the service.
 _CHATTY = ("httpx", "httpcore", "asyncio", "grpc", "uvicorn.access", "hpack")
@@ -135,16 +134,8 @@ def _add_channel(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def trace_ids() -> tuple[str, str] | None:
-    """Trace and span of the work that goes on here, as they are written; None outside of any."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return None
-    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
-
-
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    ids = trace_ids()
+    ids = tracing.current_ids()
     if ids is not None:
         event["trace_id"], event["span_id"] = ids
     return event

@@ -53,9 +53,9 @@ def is_secret(name: str) -> bool:
 
 # Text
 
-#: A value after a name: quoted, quoted in quoted text, or bare.
+#: A value after a name: quoted, quoted in quoted text, or bare; not one that is taken out already.
 _VALUE = (
-    r"""[bru]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
+    r"""(?!\[redacted\])[bru]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
     r"""|\\{1,9}"(?:(?!\\{1,9}").)*(?:\\{1,9}")?|\\{1,9}'(?:(?!\\{1,9}').)*(?:\\{1,9}')?|[^\s"',;&<>)}\]\\]+)"""
 )
 _IS = r"""\\*["']?\s*[:=]\s*"""
@@ -73,7 +73,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         REDACTED,
     ),
     # "bearer of news" and "basic validation" are no credentials.
-    (re.compile(r"(?i)\b(bearer\s+)(?=[^\s\"']{20}|[a-z]*[^a-z\s\"'.,;:)])[^\s\"',;)}\]]+"), rf"\1{REDACTED}"),
+    (
+        re.compile(r"(?i)\b(bearer\s+)(?!\[redacted\])(?=[^\s\"']{20}|[a-z]*[^a-z\s\"'.,;:)])[^\s\"',;)}\]]+"),
+        rf"\1{REDACTED}",
+    ),
     (re.compile(r"\b([Bb]asic\s+)(?=[a-z]*[A-Z0-9+/=])[A-Za-z0-9+/]{4,}=*"), rf"\1{REDACTED}"),
     (re.compile(r"(?<![\w-])eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), REDACTED),
     (re.compile(r"(?<=://)[^\s/?#\"'<>]*@"), f"{REDACTED}@"),

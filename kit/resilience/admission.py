@@ -45,7 +45,7 @@ __all__ = ["Admission", "AdmissionControl", "Permit", "PermitState", "Refusal"]
 _FEW = 4
 _HALF = 0.5
 #: How fast, and how far, the wait of a priority is corrected.
-_CORRECT, _MOST = 1 / 8, 8.0
+_CORRECT, _MOST = 1 / 8, 4.0
 
 
 class Refusal(enum.Enum):
@@ -96,7 +96,10 @@ class Permit:
             self.released(now)
             return
         self.state = _SETTLED
-        self._control._ended(self, now - self.since, given, now)
+        control, time, took = self._control, self.time, now - self.since
+        time.learned(took)
+        control._pressure.ended(now, took, given, time.least, control.running, self.generation)
+        control.running -= 1
 
     def released(self, now: float) -> None:
         """It gave up waiting, was cancelled, or is a stream that has begun: nothing is learned."""
@@ -229,8 +232,7 @@ class AdmissionControl:
         return longest * (0.5 + u)
 
     def _no_room(self, now: float, priority: Priority, time: ServiceTime, left: float) -> Refusal | None:
-        """Why there is no room for a call with so many seconds left; it may be made if something that matters less
-        gives way."""
+        """Why there is no room for a call that has so many seconds left; another may have to give way to it."""
         if self.stopping:
             return Refusal.STOPPING
         if self._lines.count >= self.options.max_queued:
@@ -264,11 +266,6 @@ class AdmissionControl:
         if not self._lines.count:
             self._standing = None
             self._speed.emptied()
-
-    def _ended(self, permit: Permit, took: float, given: float, now: float) -> None:
-        permit.time.learned(took)
-        self._pressure.ended(now, took, given, permit.time.least, self.running, permit.generation)
-        self.running -= 1
 
     def _released(self, permit: Permit) -> None:
         self._pressure.left(permit.generation)

@@ -25,8 +25,9 @@ class Admission:
     adaptive: bool = True
     #: Calls that may wait for a place.
     max_queued: int = 1_000
-    #: What a call may have to wait, if its deadline allows as much.
-    max_wait: float = 10.0
+    #: What a call may have to wait, if its deadline allows as much. As long as a single attempt takes at most by the
+    #: kit's presets: who waits without a deadline gives up some time, too.
+    max_wait: float = 30.0
     #: A queue that has been standing for so long is no burst: from then on a call waits for half of its time at most.
     interval: float = 1.0
     #: Patterns of names ("spiffe://example.org/ns/*/sa/gateway", "gateway.example.org") in the certificates of clients

@@ -32,6 +32,8 @@ _TURNS = 8
 _QUIET, _QUIET_LEAST, _QUIET_MOST = 0.01, 0.0002, 0.0005
 #: The longest hold, as a share of the stretch and in seconds.
 _SHARE, _LEAST = 0.25, 0.002
+#: Of a gap, what has to have been computing. Little, as others may have had the processor for the rest.
+_SOME = 0.05
 
 
 class Pace:
@@ -56,7 +58,7 @@ class Pace:
         idle = (now - self._read_at) - (cpu - self._cpu)
         self._read_at, self._cpu = now, cpu
         busy = length - max(0.0, idle)
-        if busy < BLOCK or busy < length / 4:
+        if busy < max(BLOCK, length * _SOME):
             self.held = False
             return
         self._turns = 0

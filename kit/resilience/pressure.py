@@ -34,8 +34,8 @@ _OF_BUDGET = 0.5
 _OF_BEST = 2.0
 _SUFFERING = 0.1
 _SLOWED = 0.5
-#: A window is full this many seconds after its first call has ended, when it has this many.
-_WINDOW, _CALLS = 0.1, 10
+#: A window is full when it is this old, in seconds, and has this many calls; one that has not for so long begins anew.
+_WINDOW, _CALLS, _STALE = 0.1, 10, 1.0
 _CALM = 30.0
 #: Of a limit's calls, those by which the gradient measures; it is content with fewer than on a client, as nobody else
 #: shares the server.
@@ -53,6 +53,7 @@ class Pressure:
         "_best",
         "_ceiling",
         "_count",
+        "_due",
         "_epoch",
         "_first",
         "_given",
@@ -78,9 +79,9 @@ class Pressure:
         self._first = 0
         #: When calls last suffered or half of the limit was in use.
         self._stirred = now
-        # The window: when its first call ended, its calls, those that were slowed down and those that suffered, the sum
-        # of their methods' best times, and the least time that one was given.
-        self._since = now
+        # The window: since when, and until when at least; its calls, those that were slowed down, those that suffered;
+        # the sum of their methods' best times, and the least time that one of the slow ones was given.
+        self._since, self._due = now, now + _WINDOW
         self._count = self._slowed = self._suffered = 0
         self._best = 0.0
         self._given = math.inf
@@ -100,21 +101,15 @@ class Pressure:
 
         `running` is how many ran, with it.
         """
-        if not self._adaptive:
-            return
-        slowed = took > best * _OF_BEST
-        suffered = slowed and took > given * _OF_BUDGET
         gradient = self._gradient
         if gradient is None:
-            if not self._count:
-                self._since = now
             self._count += 1
             self._best += best
-            self._slowed += slowed
-            self._suffered += suffered
-            if given < self._given:
-                self._given = given
-            if now - self._since >= _WINDOW and self._count >= _CALLS:
+            if took > best * _OF_BEST:
+                self._slowed += 1
+                self._suffered += took > given * _OF_BUDGET
+                self._given = min(self._given, given)
+            if now >= self._due:
                 self._look(now, running)
             return
         own = generation - self._first if generation >= self._first else -1
@@ -122,19 +117,23 @@ class Pressure:
             gradient.failed(now, running, own)
         else:
             gradient.answered(now, took, running, own)
-        if suffered or running >= self.limit / 2:
+        if running >= self.limit / 2 or (took > best * _OF_BEST and took > given * _OF_BUDGET):
             self._stirred = now
         elif now - self._stirred > _CALM:
             self._gradient, self.limited = None, False
             self.limit = self._ceiling
-            self._begin_window()
+            self._begin_window(now)
             return
         self.limit = max(1, min(int(gradient.limit), self._ceiling))
 
     def _look(self, now: float, running: int) -> None:
-        per_second = (self._count - 1) / (now - self._since)
+        if self._count < _CALLS:
+            if now - self._since > _STALE:
+                self._begin_window(now)
+            return
+        per_second = self._count / (now - self._since)
         will = self._slowed >= self._count * _SLOWED and running > per_second * self._given * _OF_BUDGET
-        if will or self._suffered >= self._count * _SUFFERING:
+        if self._adaptive and (will or self._suffered >= self._count * _SUFFERING):
             needed = per_second * self._best / self._count
             self._epoch += 1
             self._first = self._epoch * _GENERATIONS
@@ -149,9 +148,10 @@ class Pressure:
             self.limited = True
             self._stirred = now
             self.limit = int(gradient.limit)
-        self._begin_window()
+        self._begin_window(now)
 
-    def _begin_window(self) -> None:
+    def _begin_window(self, now: float) -> None:
+        self._since, self._due = now, now + _WINDOW
         self._count = self._slowed = self._suffered = 0
         self._best = 0.0
         self._given = math.inf

@@ -3,6 +3,8 @@
 What a handler may raise stands in `kit.errors`; what a server says of its health in `kit.health`.
 """
 
+from kit.server._access import AccessLog
+from kit.server._call import ServerCall
 from kit.server._inflight import unless_draining
 from kit.server._interceptor import server_interceptors
 from kit.server._limits import ConnectionLimits
@@ -10,4 +12,13 @@ from kit.server._run import run
 from kit.server._tls import ServerTls
 from kit.server.server import Server
 
-__all__ = ["ConnectionLimits", "Server", "ServerTls", "run", "server_interceptors", "unless_draining"]
+__all__ = [
+    "AccessLog",
+    "ConnectionLimits",
+    "Server",
+    "ServerCall",
+    "ServerTls",
+    "run",
+    "server_interceptors",
+    "unless_draining",
+]

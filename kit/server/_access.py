@@ -24,12 +24,10 @@ from google.protobuf.message import Message
 from kit.call import deadline
 from kit.clock import SYSTEM, Clock
 from kit.errors import ConfigurationError
-from kit.observe import channel
+from kit.observe import channel, tracing
 from kit.observe._routing import lines_of
 from kit.observe.channels import ACCESS, route_of
-from kit.observe.logging import trace_ids
 from kit.observe.redaction import redacted_text
-from kit.observe.tracing import SERVER_FAULTS
 from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
 
 __all__ = ["AccessLayer", "AccessLog", "access_log"]
@@ -110,7 +108,7 @@ class AccessLayer:
 
 
 def _write(call: ServerCall, seconds: float, response: Any) -> None:
-    level = logging.WARNING if call.code in SERVER_FAULTS else logging.INFO
+    level = logging.WARNING if call.code in tracing.SERVER_FAULTS else logging.INFO
     fields: dict[str, Any] = {
         "method": call.method,
         "code": call.code.name,
@@ -139,7 +137,7 @@ def _write(call: ServerCall, seconds: float, response: Any) -> None:
     if not logging.getLogger("kit.access").isEnabledFor(level):
         return
     put, service = direct
-    ids = trace_ids()
+    ids = tracing.current_ids()
     line = {
         "event": "served",
         "level": "info" if level == logging.INFO else "warning",

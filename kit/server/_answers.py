@@ -26,7 +26,7 @@ MAX_MESSAGE = 1024
 MAX_STATUS = 3072
 
 _INT32_MAX = 2**31 - 1
-_PUSHBACK_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_PUSHBACK_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
 #: Reasons in a call's report after which one more round of attempts, asked for from further up, would only add load.
 _NO_MORE = frozenset(reason.name for reason in StopReason if reason.no_more)
 _DOWNSTREAM = {

@@ -72,6 +72,8 @@ class ServerMethod:
     #: From bytes to a message and back; None for plain bytes.
     request_deserializer: Any = None
     response_serializer: Any = None
+    #: The handler is no coroutine: nobody can end it.
+    in_thread: bool = False
 
     @property
     def service(self) -> str:
@@ -120,10 +122,16 @@ def shape_of(rpc: grpc.RpcMethodHandler[Any, Any]) -> Shape:
     return Shape.UNARY_STREAM if rpc.response_streaming else Shape.UNARY_UNARY
 
 
+def runs_in_thread(rpc: grpc.RpcMethodHandler[Any, Any]) -> bool:
+    """Whether the handler is no coroutine."""
+    function: Any = _function(rpc)
+    return not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
+
+
 def handler_of(rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> Handler:
     """The user's code behind `rpc`, the method `path`, as the innermost handler."""
     function: Any = _function(rpc)
-    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+    if runs_in_thread(rpc):
         function = in_thread(
             function, path, request_streaming=rpc.request_streaming, response_streaming=rpc.response_streaming
         )

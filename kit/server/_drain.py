@@ -38,8 +38,8 @@ SETTLE = 1.0
 #: Seconds without a call after which they have.
 SETTLED = 0.25
 #: Seconds, at most, for which answers are held back; seconds without a call after which everybody waits for one.
-HOLD = 0.5
-HELD = 0.1
+HOLD = 0.75
+HELD = 0.2
 
 
 async def stop_calls(

@@ -1,7 +1,7 @@
 """The layers of a call on the server side, put in order. Nowhere else are they.
 
-in flight > telemetry > access > map errors > admit > deadline > authenticate > authorise > validate > audit
-  > deduplicate > domain errors > handler
+in flight > telemetry > access > map errors > admit > deadline > peer names > authenticate > authorise > validate
+  > audit > deduplicate > domain errors > handler
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kit.server._admit import AdmitLayer, Gate
 from kit.server._audit import AuditLayer
 from kit.server._authenticate import authentication
 from kit.server._authorise import AuthoriseLayer
-from kit.server._call import Layer, ServerMethod, shape_of, unread, wrap
+from kit.server._call import Layer, ServerMethod, runs_in_thread, shape_of, unread, wrap
 from kit.server._deduplicate import DeduplicateLayer
 from kit.server._errors import DomainErrorsLayer, ErrorRules
 from kit.server._inflight import InFlight
@@ -51,6 +51,7 @@ class ServerPipeline:
             policy=policy_for(path, self._policy),
             request_deserializer=rpc.request_deserializer,
             response_serializer=rpc.response_serializer,
+            in_thread=runs_in_thread(rpc),
         )
 
     def wrap(self, rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> grpc.RpcMethodHandler[Any, Any]:

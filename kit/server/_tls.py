@@ -124,10 +124,12 @@ class Certificates:
             following = pem.configuration()
         except (ConfigurationError, ValueError) as error:
             log.error("the new certificates are no good; the former ones stay", error=str(error))  # noqa: TRY400
+            _tell(accepted=False, error=str(error))
             return
         if pem != self._pem:
             self._pem, self._wanted = pem, following
             log.info("new certificates are in use", certificate=os.fspath(self._tls.certificate_chain))
+            _tell(accepted=True)
 
     def _fetch(self) -> Any:
         """The configuration for a handshake, or None where grpc has it already.
@@ -139,3 +141,11 @@ class Certificates:
             return None
         self._given = wanted
         return wanted
+
+
+def _tell(*, accepted: bool, error: str = "") -> None:
+    from kit import events
+    from kitapi.v1 import events_pb2
+
+    event = events_pb2.CertificatesReloaded(accepted=accepted, error=error)
+    events.publish(event, subject="servers/certificates")

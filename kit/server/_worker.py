@@ -113,8 +113,9 @@ class Worker:
                         link.tell("state", state)
                     await asyncio.wait({running}, timeout=LOOK)
             finally:
+                # What it has counted must not be lost with it.
+                await link.leave("left", metrics.snapshot())
                 running.cancel()
-                link.close()
 
 
 def _state(server: Server) -> dict[str, bool]:

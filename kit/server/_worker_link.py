@@ -7,6 +7,7 @@ A frame is four bytes of length and a JSON object: {"ask": what, "id": n}, {"ans
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -68,6 +69,13 @@ class Link:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(GoneError("the other end has gone"))
+
+    async def leave(self, what: str, data: Any) -> None:
+        """Tells a last thing and ends it."""
+        self.tell(what, data)
+        with contextlib.suppress(OSError):
+            await self._writer.drain()
+        self.close()
 
     def tell(self, what: str, data: Any = None) -> None:
         """Sends what needs no answer."""

@@ -70,6 +70,8 @@ class Workers:
         #: The last process of each worker, also when it has gone.
         self._pids: dict[int, int] = {}
         self._told: dict[Link, bool] = {}
+        #: What workers that are gone have counted.
+        self._left: metrics.Snapshot | None = None
         self._changed = asyncio.Event()
         self._registration: Registration | None = None
         self._supervisor: Supervisor | None = None
@@ -140,8 +142,11 @@ class Workers:
     # What can be asked
 
     async def snapshots(self) -> list[metrics.Snapshot]:
-        """What every worker, and the parent itself, has counted; one that does not answer is left out."""
-        return [metrics.snapshot(), *await self._ask("metrics")]
+        """What every worker, and the parent itself, has counted; one that does not answer is left out.
+
+        What replaced workers had counted is in it, unless they were killed: a counter does not run backwards.
+        """
+        return [metrics.snapshot(), *([] if self._left is None else [self._left]), *await self._ask("metrics")]
 
     async def health(self) -> list[Any]:
         """The health of every worker, as `kit.health.merge_snapshots` takes it."""
@@ -202,7 +207,9 @@ class Workers:
 
         def told(what: str, data: Any) -> None:
             nonlocal number
-            if what == "state":
+            if what == "left":
+                self._left = metrics.merge([data] if self._left is None else [self._left, data], gauges=False)
+            elif what == "state":
                 number = data["number"]
                 self._ever = True
                 self._links[number], self._states[number] = link, data

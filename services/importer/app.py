@@ -19,10 +19,27 @@ from services.importer.store import ImportStore
 _WHY_ONE = "it runs the imports, with worker processes of its own (KIT_IMPORT_WORKERS)"
 
 
-def build(config: Config, *, clock: Clock = SYSTEM, server: kit.Server | None = None) -> kit.Server:
-    """The server, not yet started: when it does, the workers start and unfinished imports go on."""
-    server = kit.Server("importer", single_process=_WHY_ONE) if server is None else server
+def build(
+    config: Config,
+    *,
+    clock: Clock = SYSTEM,
+    listen: str | None = None,
+    register: bool | None = None,
+    grace: float | None = None,
+) -> kit.Server:
+    """The server, not yet started: when it does, the workers start and unfinished imports go on.
+
+    `listen`, `register` and `grace` are `kit.Server`'s.
+    """
     database, spool = data_folders(config.folder)
+    server = kit.Server(
+        "importer",
+        listen=listen,
+        register=register,
+        grace=grace,
+        single_process=_WHY_ONE,
+        idempotency=config.folder / "keys.db",
+    )
     store, pool = ImportStore(database), WorkerPool(config.workers)
     neighbours = _Neighbours(config)
     means = Means(

@@ -28,7 +28,11 @@ def build(
     store, neighbours = Store(config.database), _Neighbours(config)
     deletions = Deletions(store, (neighbours.delete_imports, neighbours.delete_logs), clock=clock)
     server = kit.Server(
-        "workspace", listen=listen, register=register, single_process="it carries out the deletions that have begun"
+        "workspace",
+        listen=listen,
+        register=register,
+        single_process="it carries out the deletions that have begun",
+        idempotency=config.database.with_name("workspace-keys.db"),
     )
     server.add(
         WorkspaceService(store, deletions, clock=clock), workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server

@@ -28,6 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_the_types_the_console_and_the_policy_proto(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"buf/validate/validate.proto", "buf/validate/validate_pb2.py"} <= names
     assert {"kit/py.typed", "kitapi/v1/policy.proto", "kitapi/v1/policy_pb2.pyi", "gateway/__main__.py"} <= names
     assert "gateway/console/dist/index.html" in names
     assert not any(name.startswith(("tests/", "bench/", "examples/")) for name in names)
@@ -77,8 +78,8 @@ def test_the_wheel_works_when_it_is_installed_elsewhere(built: Path, tmp_path: P
     proto = tmp_path / "protos" / "shop" / "v1" / "shop.proto"
     proto.parent.mkdir(parents=True)
     proto.write_text(
-        'syntax = "proto3"; package shop.v1; import "kitapi/v1/policy.proto";\n'
-        "message Order { string id = 1; }\n"
+        'syntax = "proto3"; package shop.v1; import "kitapi/v1/policy.proto"; import "buf/validate/validate.proto";\n'
+        "message Order { string id = 1 [(buf.validate.field).string.min_len = 1]; }\n"
         "service Shop { rpc Get(Order) returns (Order) { option idempotency_level = NO_SIDE_EFFECTS;\n"
         "  option (kitapi.v1.method) = { timeout: { seconds: 1 } }; } }\n"
     )

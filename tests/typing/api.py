@@ -12,6 +12,7 @@ from aiobreaker.storage.memory import CircuitMemoryStorage
 
 import kit
 from kit.client import ChannelEvent, ChannelStatistics, EndpointCheck, Health, HealthReport, PolicyReloaded
+from kit.server import ServerCall
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 
 
@@ -71,10 +72,31 @@ def told(event: ChannelEvent) -> None:
         assert_type(event.accepted, bool)
 
 
+class Anybody:
+    async def authenticate(self, call: ServerCall) -> kit.auth.Principal | None:
+        assert_type(call.metadata, tuple[tuple[str, str | bytes], ...])
+        return None
+
+
 async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
     one = kit.Server("cache").add(servicer, cache_pb2_grpc.add_CacheServiceServicer_to_server)
     assert_type(one, kit.Server)
     assert_type(await one.start(), int)
     await one.stop()
     grpc.aio.server(interceptors=kit.server_interceptors())
+    guarded = kit.Server(
+        "cache",
+        authenticators=[
+            kit.auth.JwtAuthenticator("https://issuer", ["cache"], jwks=Path("jwks.json"), algorithms=["RS256"]),
+            kit.auth.ApiKeys({kit.auth.digest_of("key"): kit.auth.Principal("ann", {"cache.read"}, {"admin"})}),
+            kit.auth.PeerCertificate({"spiffe://shop.example/**": ["cache.read"]}),
+            Anybody(),
+        ],
+        tls=kit.ServerTls(certificate_chain="tls.crt", private_key=Path("tls.key"), client_ca="ca.pem"),
+        limits=kit.ConnectionLimits(max_request_bytes=1024, idle_timeout=60.0),
+        audit=True,
+        insecure_ignore_auth=False,
+    )
+    assert_type(guarded, kit.Server)
+    assert_type(kit.principal(), kit.auth.Principal | None)
     assert_type(kit.data_dir(), Path)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncTransaction
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.errors import KitError
 from kit.server.idempotency.store import StoreError
 
-__all__ = ["Driver", "commit", "translated"]
+__all__ = ["Driver", "to_the_end", "translated"]
 
 _T = TypeVar("_T")
 
@@ -61,12 +61,15 @@ def translated() -> Iterator[None]:
         raise StoreError(f"{type(error).__name__}: {error}") from error
 
 
-async def commit(begun: AsyncTransaction) -> None:
-    """Commits to the end even where the call is cancelled meanwhile: what is half-way is neither yes nor no."""
-    committing = asyncio.ensure_future(begun.commit())
+async def to_the_end(work: Coroutine[Any, Any, None], timeout: float) -> None:
+    """Lets it end even where the call is cancelled meanwhile; then `timeout` seconds at most.
+
+    A commit that is half-way is neither yes nor no, and a connection that is half closed is of no use.
+    """
+    task = asyncio.ensure_future(work)
     try:
         with translated():
-            await asyncio.shield(committing)
+            await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([committing])
+        await asyncio.wait([task], timeout=timeout)
         raise

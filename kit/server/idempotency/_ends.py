@@ -13,7 +13,7 @@ from kit.server._answers import answer_to
 from kit.server._call import Serialized, ServerCall
 from kit.server.idempotency._answer import REPLAY_KEY, STORED, Answer, kept_metadata
 
-__all__ = ["caller_of", "fingerprint_of", "refusal", "replay", "set_by_handler"]
+__all__ = ["caller_of", "code_set", "fingerprint_of", "refusal", "replay", "set_by_handler"]
 
 #: Characters of a caller's name that are kept as they are; longer names, and odd ones, are kept as a digest.
 MAX_NAME = 200
@@ -41,9 +41,17 @@ def refusal(call: ServerCall, error: BaseException) -> bytes | None:
 
 def set_by_handler(call: ServerCall) -> bytes | None:
     """The same where the handler set the status itself, by `abort` or `set_code`."""
-    code = call.context.code()
-    known = code if isinstance(code, grpc.StatusCode) else code_from_int(code)
-    return _failure(call, known, str(call.context.details() or ""), ())
+    code = code_set(call)
+    return None if code is None else _failure(call, code, str(call.context.details() or ""), ())
+
+
+def code_set(call: ServerCall) -> grpc.StatusCode | None:
+    """The status code that the call's context has, by `abort` or `set_code`."""
+    # An int where it was not set, whatever grpc's stubs say.
+    code: Any = call.context.code()
+    if not code:
+        return None
+    return code if isinstance(code, grpc.StatusCode) else code_from_int(code)
 
 
 def _failure(call: ServerCall, code: grpc.StatusCode, details: str, trailing: tuple[Any, ...]) -> bytes | None:

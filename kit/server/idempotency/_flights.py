@@ -29,6 +29,11 @@ class Flight:
         self._ended: asyncio.Future[None] = make()
         self._waiting = 0
 
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended, or was given up."""
+        return self._ended.done()
+
     def knows(self, *, right: bool) -> None:
         """The store has said whether the key belongs to this request."""
         if not self._right.done():

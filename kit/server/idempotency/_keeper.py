@@ -89,7 +89,7 @@ class Keeper:
         if not self._owner:
             await self.start()
         owner, since = f"{self._owner}/{next(self._claims)}", self._clock.now()
-        claiming = self._background(self.store.claim(key, fingerprint, owner, ttl=ttl))
+        claiming = self.background(self.store.claim(key, fingerprint, owner, ttl=ttl))
         try:
             claim = await self._answer(claiming)
         except BaseException:
@@ -102,7 +102,7 @@ class Keeper:
 
     async def look(self, key: CallKey, fingerprint: bytes) -> Claim:
         """What a claim would come to."""
-        return await self._answer(self._background(self.store.look(key, fingerprint, self._owner)))
+        return await self._answer(self.background(self.store.look(key, fingerprint, self._owner)))
 
     def when_lost(self, ticket: Ticket, lost: Callable[[], object] | None) -> None:
         """Whom to tell when the ticket is no longer good; None: nobody any more."""
@@ -116,7 +116,7 @@ class Keeper:
         What was executed must not be executed again: where the store cannot be reached, it is tried on and on, beside
         the calls, and the lease is kept. The caller is told to come again, and will find the answer then.
         """
-        writing = self._background(self._write(ticket, answer, ttl))
+        writing = self.background(self._write(ticket, answer, ttl))
         try:
             async with asyncio.timeout(self.store.timeout):
                 return await asyncio.shield(writing)
@@ -128,19 +128,20 @@ class Keeper:
 
     def release(self, ticket: Ticket) -> asyncio.Task[None]:
         """Frees the key, beside the calls."""
-        return self._background(self._release(ticket))
+        return self.background(self._release(ticket))
 
     def forget(self, ticket: Ticket) -> None:
         """The ticket has come to its end by other means."""
         self._held.pop(ticket, None)
 
-    # Inside
-
-    def _background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    def background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Work that goes on where its call is given up; a stop waits for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    # Inside
 
     async def _answer(self, asking: asyncio.Task[_T]) -> _T:
         """What the store says. Raises Unavailable; a call is never executed unprotected."""

@@ -17,7 +17,7 @@ from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
 from kit.server._inflight import unless_draining
 from kit.server.idempotency._answer import Answer, kept_metadata
 from kit.server.idempotency._current import serving
-from kit.server.idempotency._ends import caller_of, fingerprint_of, refusal, replay, set_by_handler
+from kit.server.idempotency._ends import caller_of, code_set, fingerprint_of, refusal, replay, set_by_handler
 from kit.server.idempotency._flights import Flight, reused
 from kit.server.idempotency._keeper import Keeper
 from kit.server.idempotency.store import CallKey, Claim, IdempotencyStore, LeaseLostError, Ticket
@@ -28,26 +28,30 @@ log = get_logger("kit.server")
 
 #: Seconds between two looks at what another process executes: at first, and at most; twice as many each time.
 LOOK_FIRST, LOOK_AT_MOST = 0.01, 0.25
+_GIVEN_UP = (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Serving:
     """A call while its handler runs (`_current.Served`)."""
 
-    __slots__ = ("_call", "_write", "kept", "key", "store", "ticket", "ttl")
+    __slots__ = ("_call", "_keeper", "_write", "kept", "key", "store", "ticket", "ttl")
 
     def __init__(
-        self, call: ServerCall, key: str, ticket: Ticket | None, store: IdempotencyStore, ttl: float, write: Any
+        self, call: ServerCall, key: str, ticket: Ticket | None, keeper: Keeper, ttl: float, write: Any
     ) -> None:
         self._call = call
+        self._keeper = keeper
         self._write = write
         self.key = key
         self.ticket = ticket
-        self.store = store
+        self.store: IdempotencyStore = keeper.store
         self.ttl = ttl
         self.kept: bytes | None = None
 
     def answer(self, response: Any) -> bytes:
-        """What is kept of a response."""
+        """What is kept of a response. From here on the store says whether the ticket is still good."""
+        if self.ticket is not None:
+            self._keeper.when_lost(self.ticket, None)
         raw = response if self._write is None else self._write(response)
         trailing = kept_metadata(self._call.context.trailing_metadata() or ())
         return Answer(grpc.StatusCode.OK, "", raw, trailing).to_bytes()
@@ -63,6 +67,7 @@ class Once:
         self._write = method.response_serializer
         self._inner = inner
         self._ttl = ttl
+        self._in_thread = method.in_thread
         self._flights: dict[CallKey, Flight] = {}
 
     async def without_key(self, call: ServerCall) -> Any:
@@ -92,7 +97,9 @@ class Once:
                     flight.kept = claim.answer
                     return await replay(call, claim.answer)
                 with suppress(LeaseLostError):
-                    return await self._execute(call, claim.ticket, flight)
+                    executing = self._execute(call, claim.ticket, flight)
+                    # What runs in a thread runs on when the call is given up; it keeps its key and its answer counts.
+                    return await (asyncio.shield(self._keeper.background(executing)) if self._in_thread else executing)
                 # Another process has taken the call over: what it answers holds.
         finally:
             del self._flights[key]
@@ -121,7 +128,11 @@ class Once:
         try:
             response = await self._run(call, ticket, served)
             if served.kept is None:
-                kept = set_by_handler(call) if call.context.code() else served.answer(response)
+                code = code_set(call)
+                if flight.over and code in _GIVEN_UP:
+                    # Not the handler's, which runs on in a thread: the call's, which was given up.
+                    code = None
+                kept = served.answer(response) if code is None else set_by_handler(call)
         except LeaseLostError:
             self._keeper.forget(ticket)
             raise
@@ -179,7 +190,7 @@ class Once:
                 raise _taken_over(ticket) from error
 
     def _serving(self, call: ServerCall, key: str, ticket: Ticket | None) -> Serving:
-        return Serving(call, key, ticket, self._keeper.store, self._ttl, self._write)
+        return Serving(call, key, ticket, self._keeper, self._ttl, self._write)
 
 
 def _taken_over(ticket: Ticket) -> LeaseLostError:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from kit.clock import SYSTEM
 from kit.errors import ConfigurationError
 from kit.server.idempotency import _rows
-from kit.server.idempotency._drivers import commit, translated
+from kit.server.idempotency._drivers import to_the_end, translated
 from kit.server.idempotency.store import StoreError
 
 __all__ = ["PostgresDriver"]
@@ -100,12 +100,14 @@ class PostgresDriver:
             with translated():
                 begun = await connection.begin()
             yield connection
-            await commit(begun)
+            await to_the_end(begun.commit(), self._timeout)
         finally:
-            await connection.close()
+            await to_the_end(connection.close(), self._timeout)
 
     async def _once(self, operation: Callable[[sa.Connection], _T]) -> _T:
-        async with self._opened().begin() as connection:
+        # What another transaction has just committed must be seen, whatever the user's own transactions see.
+        engine = self._opened() if self._own else self._opened().execution_options(isolation_level="READ COMMITTED")
+        async with engine.begin() as connection:
             return await connection.run_sync(operation)
 
     def _opened(self) -> AsyncEngine:

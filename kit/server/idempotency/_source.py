@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
@@ -17,8 +18,9 @@ from kit.server.idempotency.store import IdempotencyStore
 
 __all__ = ["Deduplication", "StoreSource"]
 
-#: A store, the URL of a database, False where the handlers deduplicate themselves, None for the default.
-StoreSource: TypeAlias = IdempotencyStore | str | Literal[False] | None
+#: A store, the URL of a database, the path of a SQLite file, False where the handlers deduplicate themselves, None for
+#: the default.
+StoreSource: TypeAlias = IdempotencyStore | str | Path | Literal[False] | None
 
 
 class Deduplication:
@@ -64,7 +66,7 @@ class Deduplication:
                     "KIT_IDEMPOTENCY; for a single machine a file will do: sqlite:////var/lib/orders/keys.db"
                 )
             path = data_dir() / "idempotency" / f"{quote(self._name, safe='')}.db"
-            self._store = _store(f"sqlite:///{quote(str(path))}")
+            self._store = _store(path)
             self.layer.keeper = Keeper(self._store, self._clock)
         if processes > 1 and not self._store.shared:
             raise ConfigurationError(
@@ -84,13 +86,13 @@ class Deduplication:
 
 
 def _store(source: object) -> IdempotencyStore:
-    if isinstance(source, str):
+    if isinstance(source, (str, Path)):
         from kit.server.idempotency import SqlStore
 
-        return SqlStore(source)
+        return SqlStore(source if isinstance(source, str) else f"sqlite:///{quote(str(source.absolute()))}")
     if not all(hasattr(source, name) for name in ("claim", "complete", "release", "renew", "shared")):
         raise ConfigurationError(
-            f"idempotency must be a store, the URL of a database, False or None, not {source!r}; SqlStore(engine) "
-            "makes a store of an engine"
+            f"idempotency must be a store, the URL of a database, a Path, False or None, not {source!r}; "
+            "SqlStore(engine) makes a store of an engine"
         )
     return source  # type: ignore[return-value]

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from kit.clock import SYSTEM
 from kit.errors import ConfigurationError
 from kit.server.idempotency import _rows
-from kit.server.idempotency._drivers import commit, translated
+from kit.server.idempotency._drivers import to_the_end, translated
 from kit.server.idempotency.store import StoreError
 
 __all__ = ["SqliteDriver"]
@@ -130,9 +130,9 @@ class SqliteDriver:
                 with translated():
                     begun = await connection.begin()
                 yield connection
-                await commit(begun)
+                await to_the_end(begun.commit(), self._timeout)
             finally:
-                await connection.close()
+                await to_the_end(connection.close(), self._timeout)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()

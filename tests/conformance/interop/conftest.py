@@ -3,14 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import kit
-from tests.conformance.interop.service import Generated, generate, servicer
+from kit import observe
+from kit.auth import Principal
+from kit.resilience.idempotency import IdempotencyKeyMode
+from kit.server._call import ServerCall
+from kit.server.idempotency import MemoryStore
+from tests.conformance.interop.service import (
+    Generated,
+    generate,
+    servicer,
+    synchronous_servicer,
+    writing_servicer,
+)
+
+#: How the handlers of the server with everything are written.
+SERVICERS = {
+    "generators": servicer,
+    "context.read and context.write": writing_servicer,
+    "synchronous": synchronous_servicer,
+}
+EVERYTHING = [f"kit.Server with everything, {style}" for style in SERVICERS]
+#: Calls without a key pass; with one they are deduplicated.
+KEYS_TAKEN = kit.MethodPolicy(idempotency_key=kit.IdempotencyKeyPolicy(mode=IdempotencyKeyMode.OPTIONAL))
+
+
+class Anybody:
+    """Knows everybody, and nobody's name."""
+
+    async def authenticate(self, call: ServerCall) -> Principal | None:
+        return Principal("anybody")
+
+
+@asynccontextmanager
+async def everything(generated: Generated, style: str) -> AsyncIterator[Served]:
+    """A server with every layer that there is."""
+    played = SERVICERS[style](generated)
+    telemetry = observe.setup("interop", exporter=InMemorySpanExporter())
+    assert telemetry is not None
+    server = kit.Server(
+        "interop",
+        listen="127.0.0.1:0",
+        register=False,
+        grace=0,
+        authenticators=[Anybody()],
+        audit=True,
+        access_log=True,
+        idempotency=MemoryStore(),
+        errors={LookupError: kit.errors.NotFound},
+        policy={"/kitinterop.v1.TestService/UnaryCall": KEYS_TAKEN},
+    )
+    server.add(played, generated.rpc.add_TestServiceServicer_to_server)
+    try:
+        async with server:
+            yield Served(server.address, played)
+    finally:
+        telemetry.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +93,12 @@ class Served:
     servicer: Any
 
 
-@pytest.fixture(scope="module", params=["grpc.aio server", "kit.server_interceptors", "kit.Server"])
+@pytest.fixture(scope="module", params=["grpc.aio server", "kit.server_interceptors", "kit.Server", *EVERYTHING])
 async def served(request: pytest.FixtureRequest, generated: Generated) -> AsyncIterator[Served]:
+    if request.param in EVERYTHING:
+        async with everything(generated, request.param.partition(", ")[2]) as whole:
+            yield whole
+        return
     played = servicer(generated)
     add = generated.rpc.add_TestServiceServicer_to_server
     if request.param == "kit.Server":

@@ -12,7 +12,7 @@ from tests.datafiles import ROOT
 
 PROCESSES, PORTS = 100, 50
 
-#: Forks the racers, who start together, and prints what each got: its port, or 0.
+#: Forks the racers, who start together, and prints what each got: its port, 0 for none, -1 for one that is another's.
 PROGRAM = """
 import json, os, random, socket, sys
 from kit.discovery import Ports, is_available
@@ -34,6 +34,8 @@ def race(number, go, out, stay):
         listener.listen()
     except ConfigurationError:
         port = 0
+    except OSError:
+        port = -1  # somebody else has bound it
     os.write(out, f"{port}\\n".encode())
     os.read(stay, 1)
     os._exit(0)

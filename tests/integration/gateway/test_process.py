@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.server import listen
 from kit.discovery import Registry
 from kit.errors import ConfigurationError
+from kitapi.v1 import ops_pb2, ops_pb2_grpc
 from tests.datafiles import ROOT
 from tests.integration.gateway.door import Upstream, lines
 from tests.unit.gateway import shelf
@@ -61,7 +64,7 @@ async def _url(process: asyncio.subprocess.Process) -> str:
     async with asyncio.timeout(30):
         async for line in process.stderr:
             entry: dict[str, Any] = json.loads(line)
-            if entry.get("event") == "serving":
+            if entry.get("event") == "serving" and "url" in entry:
                 return str(entry["url"])
     raise AssertionError("it never said where it serves")
 
@@ -165,3 +168,18 @@ def test_connections_do_not_wait_to_fill_a_packet() -> None:
 def test_an_address_that_is_not_this_machines_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot listen on port 0 of 192\.0\.2\.1"):
         listen("192.0.2.1", 0)
+
+
+async def test_it_tells_of_itself_over_grpc_as_every_process_does(tmp_path: Path) -> None:
+    async with _running(tmp_path, {}) as (process, upstream):
+        await _url(process)
+        [instance] = Registry(tmp_path / "data" / "run" / "registry").lookup("gateway")
+        async with grpc.aio.insecure_channel(instance.metadata["grpc"]) as channel:
+            ops = ops_pb2_grpc.OpsServiceStub(channel)
+            told = await ops.GetProcess(ops_pb2.GetProcessRequest())
+            assert (told.name, told.pid) == ("gateway", process.pid)
+            endpoints = (await ops.ListEndpoints(ops_pb2.ListEndpointsRequest())).endpoints
+            assert [one.address for one in endpoints] == [upstream.address]
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest(service="liveness"))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING

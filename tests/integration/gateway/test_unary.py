@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import kit
-from kit.errors import FieldViolation, InvalidArgument, NotFound, ResourceExhausted, StatusError
+from kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, ResourceExhausted, StatusError
 from tests.integration.gateway.door import Door, opened
 from tests.unit.gateway.shelf import message
 
@@ -374,3 +374,15 @@ async def test_requests_are_counted_by_route_and_status(door: Door) -> None:
     counted = {(one.labels["http_route"], one.labels["http_response_status_code"]): one.value for one in samples}
     assert counted["/v1/{name=shelves/*/books/*}", "200"] >= 1
     assert counted["none", "404"] >= 1
+
+
+async def test_a_key_that_was_sent_with_another_request_is_a_422(door: Door) -> None:
+    async def refuse(request: Any, context: Any) -> Any:
+        error = FailedPrecondition("used before", reason="IDEMPOTENCY_KEY_REUSED", domain="kit")
+        await context.abort(
+            error.code, error.message, (("grpc-status-details-bin", error.to_status().SerializeToString()),)
+        )
+
+    door.upstream.handlers["SellBook"] = refuse
+    answer = await door.client.post("/v1/shelves/a/books/b:sell", headers={"idempotency-key": "k"})
+    assert _problem(answer, 422)["reason"] == "IDEMPOTENCY_KEY_REUSED"

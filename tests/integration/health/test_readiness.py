@@ -168,6 +168,8 @@ async def test_probes_are_answered_on_a_port_of_their_own_from_the_start_to_the_
             assert [await says(channel, name) for name in names] == ["SERVING", *["NOT_SERVING"] * 3]
             go.set()
             await being_stopped
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await asyncio.open_connection("127.0.0.1", made.health_port)
 
 
 async def test_a_port_for_probes_that_is_taken_ends_the_start(enter: Enter) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import grpc.aio
 
-import kit
 from loganalyzer.importer.v1 import importer_pb2, importer_pb2_grpc
 from loganalyzer.search.v1 import search_pb2, search_pb2_grpc
 from loganalyzer.workspace.v1 import workspace_pb2, workspace_pb2_grpc
@@ -129,7 +128,7 @@ class Bench:
             workspace_target=f"127.0.0.1:{self.port}",
         )
         self._stack = contextlib.AsyncExitStack()
-        server = build(config, server=kit.Server("importer", listen="127.0.0.1:0", register=False, grace=0.1))
+        server = build(config, listen="127.0.0.1:0", register=False, grace=0.1)
         await self._stack.enter_async_context(server)
         self.channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(server.address))
 

@@ -1,4 +1,5 @@
-"""A server whose handlers write down that they began and that their `finally` ran. Arguments: the file, the address."""
+"""A server whose handlers write down that they began and that their `finally` ran. Arguments: the file, the address,
+and the seconds without a call after which none is expected any more."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from google.protobuf.wrappers_pb2 import StringValue
 
 import kit
+from kit.server import _drain
 from tests.integration.client.echo import Context, Echo, add_echo
 
 #: Seconds that a call takes, and the messages of a stream, a call's time apart.
@@ -46,5 +48,8 @@ class Recording(Echo):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        _drain.HELD = _drain.SETTLED = float(sys.argv[3])
+        _drain.HOLD = 5 * _drain.HELD
     server = kit.Server("rolling", listen=sys.argv[2], register=True).add(Recording(sys.argv[1]), add_echo)
     sys.exit(kit.run(server))

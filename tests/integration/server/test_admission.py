@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import grpc.aio
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import kit
 from kit.errors import details_of
@@ -306,48 +306,23 @@ async def test_a_stream_waits_for_its_turn_to_begin(serve: Serve, name: str) -> 
         assert {response.value async for response in stream} == {"stream"}
 
 
-# Handlers that compute
+# Those who look after it
 
 
-async def compute(seconds: float) -> None:
-    until = time.thread_time() + seconds
-    while time.thread_time() < until:
-        pass
-
-
-async def test_a_health_check_does_not_wait_for_all_the_calls_that_compute(serve: Serve) -> None:
-    done = []
-
-    async def act(text: str, _context: Context) -> None:
-        await compute(0.01)
-        done.append(text)
-
-    served = await serve(act)
-    calls = [start_call(served.channel, "UnaryUnary", str(number)) for number in range(60)]
-    await eventually(lambda: len(done) > 3)
-    async with grpc.aio.insecure_channel(served.server.address) as other:
-        await health_pb2_grpc.HealthStub(other).Check(health_pb2.HealthCheckRequest())
-    assert len(done) < 50, "it was answered after all of them"
-    await asyncio.gather(*calls)
-
-
-async def test_what_is_critical_passes_the_calls_that_wait_for_a_processor(serve: Serve) -> None:
-    done = []
-
-    async def act(text: str, _context: Context) -> None:
-        await compute(0.01)
-        done.append(text)
-
-    policy = {UNARY: kit.MethodPolicy(priority=kit.Priority.CRITICAL)}
-    served = await serve(act, policy=policy)
-    lower = (("kit-priority", "sheddable"),)
-    calls = [start_call(served.channel, "UnaryUnary", f"less {n}", metadata=lower) for n in range(60)]
-    await eventually(lambda: len(done) > 3)
-    before = len(done)
-    calls += [start_call(served.channel, "UnaryUnary", "more") for _ in range(3)]
-    await asyncio.gather(*calls)
-    last = max(at for at, text in enumerate(done) if text == "more")
-    assert last < before + 30, f"behind {last - before} that came before"
+async def test_health_and_reflection_are_answered_while_nobody_else_is_let_in(serve: Serve) -> None:
+    one = await busy(serve, admission=kit.Admission(max_concurrent=1, adaptive=False, max_queued=1))
+    await one.queue("waits")
+    assert (await failure(one.served.channel, "UnaryUnary")).code() is grpc.StatusCode.UNAVAILABLE
+    health = health_pb2_grpc.HealthStub(one.served.channel)
+    async with asyncio.timeout(10):
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(one.served.channel)
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        async for found in reflection.ServerReflectionInfo(iter([asked])):
+            assert SERVICE in {service.name for service in found.list_services_response.service}
+            break
+    await one.end()
 
 
 # Rates
@@ -449,3 +424,20 @@ async def test_a_client_says_how_much_its_calls_matter(serve: Serve, name: str) 
 def test_a_priority_is_one_of_three() -> None:
     with pytest.raises(kit.errors.UsageTypeError, match="priority must be one of"), kit.priority("low"):  # type: ignore[arg-type]
         raise AssertionError
+
+
+async def test_whoever_scrapes_sees_who_runs_waits_and_was_refused(serve: Serve) -> None:
+    policy = {f"/{SERVICE}/UnaryStream": kit.MethodPolicy(rate=kit.RatePolicy(per_second=0.001))}
+    one = await busy(serve, admission=kit.Admission(max_concurrent=1, adaptive=False, max_queued=1), policy=policy)
+    await one.queue("waits")
+    await failure(one.served.channel, "UnaryUnary")
+    await failure(one.served.channel, "UnaryStream")
+    await failure(one.served.channel, "UnaryStream")
+    seen = kit.observe.metrics.exposition().decode()
+    assert "kit_server_calls_refused_total{" in seen
+    shed = [line for line in seen.splitlines() if line.startswith("kit_server_calls_refused_total")]
+    assert any('priority="default"' in line and 'reason="queue_full"' in line for line in shed)
+    assert any('reason="rate"' in line and f'method="{SERVICE}/UnaryStream"' in line for line in shed)
+    assert "kit_server_calls_running " in seen
+    assert "kit_server_calls_waiting " in seen
+    await one.end()

@@ -116,6 +116,29 @@ async def test_a_public_method_knows_nobody(serve: Serve) -> None:
     assert seen.principals == [None, None]
 
 
+async def test_a_handler_in_a_thread_knows_its_caller_as_well() -> None:
+    seen: list[Principal | None] = []
+
+    def get(request: bytes, _context: Any) -> bytes:
+        seen.append(kit.principal())
+        return request
+
+    def add(_servicer: None, server: Any) -> None:
+        handlers: dict[str, Any] = {"Get": grpc.unary_unary_rpc_method_handler(get)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Sync", handlers),))
+
+    policy = {"/test.Sync/Get": SCOPED[f"/{SERVICE}/*"]}
+    server = kit.Server("sync", policy=policy, authenticators=[KEYS], listen="127.0.0.1:0", register=False, grace=0.0)
+    async with server.add(None, add), grpc.aio.insecure_channel(server.address) as channel:
+        anything: Any = channel.unary_unary("/test.Sync/Get")
+        assert await anything(b"x", **key("k-caller")) == b"x"
+        for options, code in (({}, "UNAUTHENTICATED"), (key("k-reader"), "PERMISSION_DENIED")):
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                await anything(b"x", **options)
+            assert refusal.value.code().name == code
+    assert [who and who.name for who in seen] == ["caller"]
+
+
 async def test_callers_at_the_same_time_are_not_mixed_up(serve: Serve) -> None:
     import asyncio
 

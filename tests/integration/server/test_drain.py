@@ -17,7 +17,7 @@ from kit.client import client_interceptors
 from kit.discovery import Registry
 from kit.errors import ConfigurationError, UsageError
 from kit.health import LIVENESS, READINESS
-from kit.server import Server
+from kit.server import Server, _drain
 from kit.server._call import ServerCall
 from kit.server._inflight import InFlight
 from tests.integration.server.conftest import Serve
@@ -210,7 +210,14 @@ async def test_a_crashed_task_makes_the_server_unready() -> None:
 
 
 @pytest.mark.parametrize("kind", ["stock", "stock with the kit"])
-async def test_who_waits_for_each_answer_loses_no_call_when_a_server_gives_way_to_the_next(kind: str) -> None:
+async def test_who_waits_for_each_answer_loses_no_call_when_a_server_gives_way_to_the_next(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine that is busy with other tests takes longer to hand a call over.
+    monkeypatch.setattr(_drain, "HELD", 0.5)
+    monkeypatch.setattr(_drain, "SETTLED", 100.0)
+    monkeypatch.setattr(_drain, "HOLD", 5.0)
+
     async def busy(text: str, context: Context) -> None:
         await asyncio.sleep(0.001)
 
@@ -236,13 +243,13 @@ async def test_who_waits_for_each_answer_loses_no_call_when_a_server_gives_way_t
                     failed.append(error)
 
         callers = [asyncio.create_task(caller()) for _ in range(4)]
-        for _ in range(3):
-            await first.stop(settle=0.1)
+        for _ in range(2):
             before = answered
-            first = await stack.enter_async_context(server(first.address))
             async with asyncio.timeout(30):
-                while answered == before:
+                while answered < before + 10:
                     await asyncio.to_thread(bool)
+            await first.stop(settle=0.1)
+            first = await stack.enter_async_context(server(first.address))
         over.set()
         await asyncio.gather(*callers)
     assert failed == []

@@ -100,26 +100,33 @@ async def test_keys_over_https_are_taken_from_whom_the_machine_trusts(
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body"),
+    ("status", "headers", "body", "words"),
     [
-        (500, {}, b""),
-        (404, {}, b"{}"),
-        (200, {}, b"{}"),
-        (200, {}, b"<html>"),
-        (200, {}, b"[" * 100_000),
-        (200, {}, b" " * (2**20 + 1)),
-        (302, {"location": "http://issuer.example/keys"}, b""),
-        (302, {"location": "file:///etc/passwd"}, b""),
+        (500, {}, b"", "500"),
+        (404, {}, b"{}", "404"),
+        (200, {}, b"{}", "no JWK set"),
+        (200, {}, b"<html>", "Expecting value"),
+        (200, {}, b"[" * 100_000, "recursion"),
+        (200, {}, b" " * (2**20 + 1), "more than 1048576 bytes"),
+        (302, {"location": "http://issuer.example/keys"}, b"", "keys come over https"),
+        (302, {"location": "file:///etc/passwd"}, b"", "file"),
     ],
     ids=["fails", "missing", "empty", "html", "deep", "large", "downgrade", "file"],
 )
 async def test_what_are_no_keys_is_told_as_an_outage(
-    web: Web, issuer: Issuer, status: int, headers: dict[str, str], body: bytes, caplog: pytest.LogCaptureFixture
+    web: Web,
+    issuer: Issuer,
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    words: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     web.answer = lambda path: (status, headers, body)
     with pytest.raises(Unavailable):
         await authenticator(web.url).authenticate(bearing(issuer.token("ec1")))
     assert "cannot be fetched" in caplog.text
+    assert words in caplog.text
     assert web.asked == ["/keys"]
 
 

@@ -133,13 +133,6 @@ async def test_a_worker_that_dies_or_hangs_is_replaced_and_the_other_serves(tmp_
             instance = await parent.registered(lambda pids, victim=victim: two(pids) and victim not in pids)  # type: ignore[misc]
             assert workers_of(instance) & before == before - {victim}
             assert gone(victim)
-        async with AsyncExitStack() as stack:
-            channels = await connections_to(stack, instance.address, workers_of(instance))
-            victim, channel = channels.popitem()
-            blocked = asyncio.create_task(call(channel, "UnaryUnary", "block"))
-            await parent.registered(lambda pids: two(pids) and victim not in pids)
-            with pytest.raises(grpc.aio.AioRpcError):
-                await blocked
 
 
 async def test_a_hangup_replaces_the_workers_one_by_one_and_no_call_fails(tmp_path: Path) -> None:

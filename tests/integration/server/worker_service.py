@@ -20,10 +20,6 @@ class Pids(Echo):
     async def UnaryUnary(self, request: StringValue, context: Context) -> StringValue:
         if request.value == "unready":
             server.health.hold("a test")
-        if request.value == "block":
-            # As code does that has lost its way.
-            while True:
-                pass
         await asyncio.sleep(0.003)
         return StringValue(value=str(os.getpid()))
 

@@ -16,6 +16,7 @@ from tests.datafiles import ROOT
 ORDER = """
 syntax = "proto3";
 package shop.v1;
+import "buf/validate/validate.proto";
 import "google/api/annotations.proto";
 import "google/longrunning/operations.proto";
 import "google/protobuf/timestamp.proto";
@@ -31,7 +32,7 @@ service OrderService {
   rpc WatchOrders(GetOrderRequest) returns (stream Order);
   rpc DeleteOrder(GetOrderRequest) returns (google.longrunning.Operation);
 }
-message GetOrderRequest { string name = 1; }
+message GetOrderRequest { string name = 1 [(buf.validate.field).string.min_len = 1]; }
 message Order { string name = 1; Money price = 2; google.protobuf.Timestamp placed = 3; }
 """
 MONEY = 'syntax = "proto3";\npackage shop.v1;\nmessage Money { int64 cents = 1; }\n'
@@ -40,6 +41,9 @@ from shop.v1 import order_pb2, order_pb2_grpc
 import kit
 assert order_pb2.Order(price={"cents": 5}).price.cents == 5
 assert order_pb2_grpc.OrderServiceStub
+from buf.validate import validate_pb2
+rules = order_pb2.GetOrderRequest.DESCRIPTOR.fields_by_name["name"].GetOptions().Extensions[validate_pb2.field]
+assert rules.string.min_len == 1
 assert kit.policy.policy_for("shop.v1.OrderService/GetOrder").timeout == 2
 """
 

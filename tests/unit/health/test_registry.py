@@ -342,6 +342,23 @@ async def test_components_come_and_go_while_others_are_checked() -> None:
         world.dependency("late")
         await world.clock.advance(1.0)
         assert world.status("late") is HEALTHY
+    # The second one knows nothing of the first.
+    assert world.changes() == [("late", UNKNOWN, UNHEALTHY), ("late", UNKNOWN, HEALTHY)]
+
+
+async def test_a_check_that_ends_after_its_component_was_removed_is_told_of_by_nobody() -> None:
+    world = World()
+    one = world.dependency("one", False)
+    one.takes = 1.0
+    asking = asyncio.ensure_future(world.registry.check_now())
+    await world.clock.advance(0.5)
+    removing = asyncio.ensure_future(world.registry.remove("one"))
+    await world.clock.advance(1.0)
+    await asyncio.gather(asking, removing)
+    world.dependency("one")
+    async with running(world):
+        await world.clock.advance(1.0)
+    assert world.changes() == [("one", UNKNOWN, HEALTHY)]
 
 
 async def test_check_now_asks_at_once_and_after_a_check_that_runs() -> None:

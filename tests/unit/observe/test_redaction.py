@@ -192,6 +192,7 @@ def test_a_secret_does_not_survive_whatever_is_around_it(pattern: str, needle: s
     said = redacted_text(f"{before} {pattern.format(*[needle] * 2)} {after}")
     assert needle not in said
     assert REDACTED in said
+    assert redacted_text(said) == said
 
 
 @LOOSE

@@ -105,6 +105,11 @@ def test_what_nobody_feels_is_no_anomaly_however_many_times_the_usual_it_is() ->
     assert used([0.0001] * 20 + [0.019])[1][-1] is None
 
 
+def test_an_answer_has_to_take_several_times_the_usual() -> None:
+    assert used([0.1] * 20 + [0.29])[1][-1] is None
+    assert used([0.1] * 20 + [0.31])[1][-1] is not None
+
+
 def test_a_replica_that_always_scatters_is_given_more_room() -> None:
     steady, scattering = [0.1] * 20, [0.05, 0.2] * 10
     assert used([*steady, 0.45])[1][-1] is not None

@@ -1,187 +1,209 @@
-"""Who may call what: the rules that follow from a policy, and the layers that keep them."""
+"""The access log has a line for each call that it should have one for, and costs nothing where it is off."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
-import kit
-from kit.auth import ApiKeys, Principal, digest_of
-from kit.errors import ConfigurationError, PermissionDenied, Unauthenticated
+from kit.call import set_deadline
+from kit.errors import ConfigurationError
+from kit.observe import configure_logging
 from kit.pipeline import Shape
 from kit.policy import policy_for
-from kit.server._authenticate import AuthenticateLayer, PeerNamesLayer, authentication, check_guarded, is_ignored
-from kit.server._authorise import AuthoriseLayer
-from kit.server._call import Handler, ServerCall, ServerMethod, compose
-from kit.server.auth._rules import Access, access_of
-from tests.unit.server.auth.tokens import FakeConnection, call_with
+from kit.server._access import AccessLayer, AccessLog, access_log, peer_of
+from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
+from kit.server.auth import Principal
+from kit.testing import VirtualClock
+from tests.unit.server.fakes import FakeContext
 
-GET, HEALTH = "/shop.v1.Orders/Get", "/grpc.health.v1.Health/Check"
-REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-
-
-def method(path: str = GET, auth: Mapping[str, kit.AuthPolicy] | kit.AuthPolicy | None = None) -> ServerMethod:
-    table = auth if isinstance(auth, Mapping) else {} if auth is None else {GET: auth}
-    policy = {key: kit.MethodPolicy(auth=value) for key, value in table.items()}
-    return ServerMethod(path, Shape.UNARY_UNARY, policy_for(path, policy))
+PATH = "/shop.v1.Shop/Buy"
 
 
-class Known:
-    """Knows everybody by what they say."""
-
-    def __init__(self, scopes: str = "", roles: str = "") -> None:
-        self.scopes, self.roles = frozenset(scopes.split()), frozenset(roles.split())
-
-    async def authenticate(self, call: ServerCall) -> Principal | None:
-        said = dict(call.metadata).get("name")
-        if said == "wrong":
-            raise Unauthenticated("no")
-        return Principal(str(said), self.scopes, self.roles) if said else None
+class Context(FakeContext):
+    def peer(self) -> str:
+        return "ipv4:10.0.0.7:50051"
 
 
-async def served(call: ServerCall) -> str:
-    who = kit.principal()
-    assert call.principal == who
-    return "nobody" if who is None else who.name
+def call_of(metadata: tuple[tuple[str, str | bytes], ...] = ()) -> ServerCall:
+    return ServerCall(PATH, StringValue(value="abc"), Context(), metadata)  # type: ignore[arg-type]  # a fake
 
 
-def handler(given: ServerMethod, *authenticators: Any) -> Handler:
-    return compose([AuthenticateLayer(authenticators), AuthoriseLayer()], given, served)
+def method_of(path: str = PATH) -> ServerMethod:
+    return ServerMethod(path, Shape.UNARY_UNARY, policy_for(path))
 
 
-NAMED = call_with(("name", "ann"))
+def served(
+    layer: AccessLayer, clock: VirtualClock, *, takes: float = 0.0, code: grpc.StatusCode | None = None
+) -> Handler:
+    """The layer around a handler that takes so long and ends so."""
+
+    async def inner(call: ServerCall) -> Any:
+        await clock.advance(takes)
+        if code is not None:
+            call.code, call.details = code, "no Bearer abcdefgh12345678 for you"
+            raise grpc.aio.AbortError("aborted")
+        return Serialized(b"12345")
+
+    return layer.wrap(method_of(), inner)
 
 
 @pytest.mark.parametrize(
-    ("path", "auth", "access"),
+    ("asked", "environ", "wanted"),
     [
-        (GET, None, Access()),
-        (GET, kit.AuthPolicy(public=True), Access(public=True)),
-        (GET, kit.AuthPolicy(public=False), Access(declared=True)),
-        (GET, kit.AuthPolicy(scopes=("a",)), Access(scopes=frozenset("a"), declared=True)),
-        (GET, kit.AuthPolicy(roles=("a", "b")), Access(roles=frozenset("ab"), declared=True)),
-        (GET, {"*": kit.AuthPolicy(scopes=("a",))}, Access(scopes=frozenset("a"), declared=True)),
-        (HEALTH, None, Access(public=True)),
-        (REFLECT, None, Access(public=True)),
-        (HEALTH, {"*": kit.AuthPolicy(scopes=("a",))}, Access(public=True)),
-        (HEALTH, {HEALTH: kit.AuthPolicy(public=False)}, Access(declared=True)),
-        (
-            REFLECT,
-            {"*": kit.AuthPolicy(roles=("b",)), REFLECT.rpartition("/")[0] + "/*": kit.AuthPolicy(scopes=("a",))},
-            Access(scopes=frozenset("a"), roles=frozenset("b"), declared=True),
-        ),
-        ("/grpc.health.v1.Healthy/Check", None, Access()),
+        (None, {}, None),
+        (None, {"KIT_LOG_ACCESS": "off"}, None),
+        (None, {"KIT_LOG_ACCESS": "on"}, AccessLog()),
+        (None, {"KIT_LOG_ACCESS": "/var/log/access.jsonl"}, AccessLog()),
+        (None, {"KIT_LOG_ACCESS": "on", "KIT_LOG_ACCESS_SAMPLE": "0.1"}, AccessLog(sample=0.1)),
+        (None, {"KIT_LOG_ACCESS": "on", "KIT_LOG_ACCESS_SLOW": "0.5"}, AccessLog(slow=0.5)),
+        (True, {}, AccessLog()),
+        (True, {"KIT_LOG_ACCESS_SAMPLE": "0"}, AccessLog(sample=0)),
+        (True, {"KIT_LOG_ACCESS": "off"}, None),
+        (False, {"KIT_LOG_ACCESS": "on"}, None),
+        (AccessLog(sample=0.5), {"KIT_LOG_ACCESS": "off"}, AccessLog(sample=0.5)),
     ],
 )
-def test_what_a_method_asks_follows_from_its_policy(path: str, auth: Any, access: Access) -> None:
-    assert access_of(method(path, auth)) == access
-
-
-async def test_a_method_without_rules_needs_somebody() -> None:
-    handle = handler(method(), Known())
-    assert await handle(NAMED) == "ann"
-    with pytest.raises(Unauthenticated) as refusal:
-        await handle(call_with())
-    assert (refusal.value.reason, refusal.value.domain) == ("CREDENTIALS_MISSING", "kit")
-
-
-@pytest.mark.parametrize("given", [method(auth=kit.AuthPolicy(public=True)), method(HEALTH), method(REFLECT)])
-def test_a_public_method_goes_without_the_layers(given: ServerMethod) -> None:
-    assert handler(given, Known()) is served
-
-
-async def test_the_first_that_knows_the_caller_decides() -> None:
-    class Later:
-        async def authenticate(self, call: ServerCall) -> Principal | None:
-            raise AssertionError("it was asked")
-
-    assert await handler(method(), Known(), Later())(NAMED) == "ann"
-    with pytest.raises(Unauthenticated, match="no"):
-        await handler(method(), Known(), Later())(call_with(("name", "wrong")))
-    with pytest.raises(AssertionError, match="it was asked"):
-        await handler(method(), Known(), Later())(call_with())
-
-
-async def test_all_scopes_are_needed_and_those_that_are_missing_are_named() -> None:
-    given = method(auth=kit.AuthPolicy(scopes=("orders.write", "orders.read", "a")))
-    assert await handler(given, Known("a orders.read orders.write more"))(NAMED) == "ann"
-    with pytest.raises(PermissionDenied, match=r"needs the scope orders\.read orders\.write, which") as refusal:
-        await handler(given, Known("a orders"))(NAMED)
-    assert (refusal.value.reason, refusal.value.metadata) == ("SCOPE_MISSING", {"scopes": "orders.read orders.write"})
-
-
-async def test_one_role_is_enough_beside_all_scopes() -> None:
-    given = method(auth=kit.AuthPolicy(scopes=("a",), roles=("admin", "clerk")))
-    assert await handler(given, Known("a", "clerk"))(NAMED) == "ann"
-    with pytest.raises(PermissionDenied, match="one of the roles admin clerk") as refusal:
-        await handler(given, Known("a", "guest"))(NAMED)
-    assert (refusal.value.reason, refusal.value.metadata) == ("ROLE_MISSING", {"roles": "admin clerk"})
-    with pytest.raises(PermissionDenied, match="needs the scope a"):
-        await handler(given, Known("", "admin"))(NAMED)
-
-
-async def test_without_authenticators_a_method_that_asks_for_somebody_is_refused() -> None:
-    with pytest.raises(Unauthenticated) as refusal:
-        await handler(method(auth=kit.AuthPolicy(scopes=("a",))))(NAMED)
-    assert refusal.value.reason == "AUTHENTICATION_NOT_CONFIGURED"
-    assert handler(method()) is served
-
-
-async def test_a_handler_outside_of_a_call_knows_nobody() -> None:
-    assert kit.principal() is None
-
-
-async def test_a_client_whose_certificate_has_none_of_the_names_is_denied() -> None:
-    handle = PeerNamesLayer(["search.svc", "spiffe://shop.example/**"]).wrap(method(HEALTH), served)
-    for _ in range(2):
-        assert await handle(call_with(connection=FakeConnection(dns=("search.svc",)))) == "nobody"
-        for connection in (FakeConnection(dns=("billing.svc",)), FakeConnection()):
-            with pytest.raises(PermissionDenied) as refusal:
-                await handle(call_with(connection=connection))
-            assert refusal.value.reason == "PEER_NOT_ALLOWED"
-    assert "billing.svc" in str(refusal.value) or "nobody" in str(refusal.value)
+def test_what_is_written_is_said_by_the_argument_and_the_environment(
+    asked: AccessLog | bool | None, environ: dict[str, str], wanted: AccessLog | None
+) -> None:
+    assert access_log(asked, environ) == wanted
 
 
 @pytest.mark.parametrize(
-    ("argument", "environ", "loopback", "ignored"),
+    ("environ", "said"),
+    [({"KIT_LOG_ACCESS_SAMPLE": "2"}, "sample"), ({"KIT_LOG_ACCESS_SLOW": "x"}, "KIT_LOG_ACCESS_SLOW")],
+)
+def test_settings_that_make_no_sense_are_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        access_log(True, environ)
+
+
+def test_where_it_is_off_and_for_health_checks_the_layer_is_not_there() -> None:
+    async def inner(_call: ServerCall) -> None: ...
+
+    assert AccessLayer(None).wrap(method_of(), inner) is inner
+    assert AccessLayer(AccessLog()).wrap(method_of("/grpc.health.v1.Health/Check"), inner) is inner
+    assert AccessLayer(AccessLog()).wrap(method_of(), inner) is not inner
+
+
+async def test_a_line_says_what_was_called_by_whom_and_how_it_ended(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    call = call_of((("x-request-id", "r1"), ("authorization", "Bearer abcdefgh12345678")))
+    call.principal = Principal("alice")
+    caplog.set_level(logging.INFO)
+    await served(AccessLayer(AccessLog(), clock), clock, takes=0.25)(call)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("kit.access", "INFO")
+    said = record.getMessage()
+    for field in (
+        f"method='{PATH}'",
+        "code='OK'",
+        "duration_ms=250.0",
+        "peer='10.0.0.7:50051'",
+        "principal='alice'",
+        "request_id='r1'",
+        "request_bytes=5",
+        "response_bytes=5",
+    ):
+        assert field in said
+    assert "deadline_left_ms" not in said
+    assert "abcdefgh" not in said
+
+
+async def test_a_call_that_failed_has_its_details_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    handler = served(AccessLayer(AccessLog(), clock), clock, code=grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(grpc.aio.AbortError):
+        await handler(call_of())
+    assert "code='UNAVAILABLE'" in caplog.text
+    assert "details='no Bearer [redacted] for you'" in caplog.text
+    assert caplog.records[0].levelname == "WARNING"
+
+
+async def test_the_time_that_was_left_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    caplog.set_level(logging.INFO)
+    layer = AccessLayer(AccessLog(), clock)
+
+    async def inner(_call: ServerCall) -> None:
+        set_deadline(1e9)
+
+    await layer.wrap(method_of(), inner)(call_of())
+    assert "deadline_left_ms=" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "takes", "code", "chance", "lines"),
     [
-        (None, {}, False, False),
-        (None, {"KIT_AUTH": "on"}, True, False),
-        (None, {"KIT_AUTH": "OFF"}, True, True),
-        (True, {}, False, True),
-        (True, {"KIT_AUTH": "on"}, True, True),
-        (False, {"KIT_AUTH": "off"}, False, False),
+        (AccessLog(sample=0.5), 0.0, None, 0.4, 1),
+        (AccessLog(sample=0.5), 0.0, None, 0.6, 0),
+        (AccessLog(sample=0.0), 0.0, None, 0.0, 0),
+        (AccessLog(sample=0.0), 0.0, grpc.StatusCode.NOT_FOUND, 0.9, 1),
+        (AccessLog(sample=0.0, slow=1.0), 1.5, None, 0.9, 1),
+        (AccessLog(sample=0.0, slow=1.0), 0.5, None, 0.9, 0),
     ],
 )
-def test_callers_are_ignored_when_it_is_said(argument: Any, environ: Any, loopback: bool, ignored: bool) -> None:
-    assert is_ignored(argument, loopback=loopback, environ=environ) is ignored
+async def test_of_the_calls_that_ended_well_a_share_and_the_slow_ones_are_written(
+    caplog: pytest.LogCaptureFixture,
+    wanted: AccessLog,
+    takes: float,
+    code: grpc.StatusCode | None,
+    chance: float,
+    lines: int,
+) -> None:
+    clock = VirtualClock()
+    caplog.set_level(logging.INFO)
+    handler = served(AccessLayer(wanted, clock, lambda: chance), clock, takes=takes, code=code)
+    try:
+        await handler(call_of())
+    except grpc.aio.AbortError:
+        assert code is not None
+    assert len(caplog.records) == lines
+
+
+async def test_the_fast_way_writes_the_same_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.jsonl"
+    root = logging.getLogger()
+    kept, level = list(root.handlers), root.level
+    monkeypatch.setenv("KIT_LOG_ACCESS", str(path))
+    try:
+        with (tmp_path / "log").open("w") as stream:
+            configure_logging("shop", console=False, stream=stream)
+            clock = VirtualClock()
+            await served(AccessLayer(AccessLog(), clock), clock, takes=0.25)(call_of((("x-request-id", "r1"),)))
+            logging.getLogger("kit.access").handlers[0].flush()
+            monkeypatch.delenv("KIT_LOG_ACCESS")
+            configure_logging("", console=False, stream=stream)
+    finally:
+        root.handlers[:] = kept
+        root.setLevel(level)
+    line = json.loads(path.read_text())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "served",
+        "level": "info",
+        "logger": "kit.access",
+        "channel": "access",
+        "service": "shop",
+        "method": PATH,
+        "code": "OK",
+        "duration_ms": 250.0,
+        "peer": "10.0.0.7:50051",
+        "request_id": "r1",
+        "request_bytes": 5,
+        "response_bytes": 5,
+    }
 
 
 @pytest.mark.parametrize(
-    ("said", "loopback", "words"), [("off", False, "does not listen on loopback"), ("no", True, "on or off is needed")]
+    ("grpcs", "ours"),
+    [("ipv4:1.2.3.4:5", "1.2.3.4:5"), ("ipv6:%5B::1%5D:5", "[::1]:5"), ("unix:/run/a", "unix:/run/a")],
 )
-def test_the_environment_cannot_ignore_callers_from_elsewhere(said: str, loopback: bool, words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words):
-        is_ignored(None, loopback=loopback, environ={"KIT_AUTH": said})
-
-
-def test_a_server_without_authenticators_does_not_serve_what_asks_for_somebody() -> None:
-    check_guarded([method(), method(HEALTH), method(auth=kit.AuthPolicy(public=True))])
-    asking = [method(auth=kit.AuthPolicy(scopes=("a",))), method("/a.B/C", {"/a.B/*": kit.AuthPolicy(public=False)})]
-    with pytest.raises(ConfigurationError, match=r"auth is declared for /a\.B/C, /shop\.v1\.Orders/Get, and"):
-        check_guarded(asking)
-
-
-@pytest.mark.parametrize("wrong", ["x", 7, {"a": 1}, [None], [ApiKeys], [lambda call: None]])
-def test_what_is_no_authenticator_is_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="authenticators: "):
-        authentication(wrong, None)
-
-
-def test_the_layers_are_those_that_are_needed() -> None:
-    keys = ApiKeys({digest_of("k"): Principal("x")})
-    assert [layer.name for layer in authentication([keys], ["a"])] == ["peer names", "authenticate"]
-    assert [layer.name for layer in authentication([keys], ["a"], ignored=True)] == ["peer names"]
-    assert [layer.name for layer in authentication([], None)] == ["authenticate"]
+def test_peers_are_written_as_addresses(grpcs: str, ours: str) -> None:
+    assert peer_of(grpcs) == ours

@@ -53,7 +53,8 @@ def test_a_status_error_keeps_code_message_and_details() -> None:
         (errors.ResourceExhausted("x", retry_after=0), "0"),
         (errors.ResourceExhausted("x", retry_after=1e12), str(2**31 - 1)),
         (errors.Unavailable("x"), None),
-        (errors.Aborted("x", retry_after=1), None),
+        (errors.Aborted("x", retry_after=1), "1000"),
+        (errors.FailedPrecondition("x", retry_after=1), None),
     ],
 )
 def test_retry_after_is_pushback_where_a_client_may_retry(error: errors.StatusError, pushback: str | None) -> None:

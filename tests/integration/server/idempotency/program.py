@@ -104,7 +104,7 @@ async def serve(command: dict[str, Any], ready: int) -> None:
         fate.reached("in handler")
         if "release" in fate.step:
             raise kit.errors.Unavailable("not now")
-        if "renew" in fate.step:
+        if "renew" in fate.step or text == "stand still":
             await asyncio.Event().wait()
         answer = in_file(Path(file), text) if file else await in_database(text)
         fate.reached("effect done")

@@ -72,6 +72,8 @@ class Answered:
     trailing: tuple[tuple[str, str | bytes], ...] = ()
     replayed: bool = False
     retry_after: float | None = None
+    #: `grpc-retry-pushback-ms`
+    pushback: str | None = None
 
 
 async def send(
@@ -94,4 +96,5 @@ async def send(
         tuple(pair for pair in trailing if not pair[0].startswith("grpc-") and pair[0] != REPLAY),
         (REPLAY, "true") in trailing,
         retry_after,
+        str(dict(trailing).get("grpc-retry-pushback-ms", "")) or None,
     )

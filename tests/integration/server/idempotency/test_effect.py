@@ -15,7 +15,7 @@ from kit import errors
 from kit.policy import IdempotencyKeyMode
 from kit.server.idempotency import MemoryStore, SqlStore, effect
 from tests.integration.client.caring import eventually
-from tests.integration.server.idempotency.conftest import Serve
+from tests.integration.server.idempotency.conftest import Deaf, Serve
 from tests.integration.server.idempotency.shop import Context, declared
 
 METADATA = sa.MetaData()
@@ -204,10 +204,3 @@ async def test_one_that_was_taken_over_meanwhile_writes_nothing_and_gives_the_ot
     answer = await first
     assert (answer.text, answer.replayed) == ("order 1", True)
     assert await orders(engine) == ["a book"]
-
-
-class Deaf(SqlStore):
-    """Renews nothing, and is told that all is well."""
-
-    async def renew(self, tickets: Any) -> Any:
-        return frozenset(tickets)

@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,13 @@ import pytest
 
 from kit.server.idempotency import SqlStore
 from tests.datafiles import ROOT
-from tests.integration.client.caring import eventually
 from tests.integration.server.idempotency.conftest import Serve
 from tests.integration.server.idempotency.orders import in_database, in_file, make_table, rows, states
 from tests.integration.server.idempotency.shop import Answered, Context, send
 
 LEASE = 0.5
 KILLED = -signal.SIGKILL
-COMPLETED = 3
+RUNNING, COMPLETED = 2, 3
 #: Every step of a call whose effect is in the store's database.
 STEPS = [
     "before claim",
@@ -188,6 +186,27 @@ async def test_one_that_is_killed_while_it_waits_for_another_changes_nothing(
     assert await rows(url) == {"k": 1}
 
 
+async def test_one_that_is_stopped_for_longer_than_its_lease_gives_the_answer_of_the_one_that_took_over(
+    serve: Serve, nursery: Nursery, url: str
+) -> None:
+    await make_table(url)
+    survivor = await serve(SqlStore(url, lease=LEASE), order)
+    sleeper = await nursery.fork(url)
+    assert sleeper.channel is not None
+    # Its handler stands still; its lease is renewed, until the whole process stands still.
+    first = asyncio.ensure_future(send(sleeper.channel, "stand still", "k"))
+    async with asyncio.timeout(30):
+        while await states(url) != {RUNNING: 1}:
+            await asyncio.to_thread(bool)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    second = await survivor.send("stand still", "k")
+    os.kill(sleeper.pid, signal.SIGCONT)
+    answer = await first
+    assert (second.text, second.replayed) == ("order 1", False)
+    assert (answer.text, answer.replayed) == ("order 1", True)
+    assert await rows(url) == {"k": 1}
+
+
 @pytest.mark.parametrize("step", ELSEWHERE)
 async def test_an_effect_elsewhere_is_there_again_only_if_the_kill_came_between_it_and_its_record(
     serve: Serve, nursery: Nursery, tmp_path: Path, step: str
@@ -219,6 +238,7 @@ async def test_duplicates_over_several_processes_that_are_killed_have_one_effect
     chance.shuffle(calls)
     answers: dict[str, set[str]] = {key: set() for key in calls}
     done, places = 0, asyncio.Semaphore(60)
+    quarters = {quarter * len(calls) // 4: asyncio.Event() for quarter in (1, 2, 3)}
 
     async def call(key: str) -> None:
         nonlocal done
@@ -232,13 +252,12 @@ async def test_duplicates_over_several_processes_that_are_killed_have_one_effect
                 assert answer.code is grpc.StatusCode.UNAVAILABLE, answer
             answers[key].add(answer.text)
             done += 1
-
-    def is_done(count: int) -> bool:
-        return done >= count
+            if done in quarters:
+                quarters[done].set()
 
     async def kill() -> None:
-        for quarter in range(1, 4):
-            await eventually(partial(is_done, quarter * len(calls) // 4))
+        for quarter in quarters.values():
+            await quarter.wait()
             victim = alive.pop(0)
             os.kill(victim.pid, signal.SIGKILL)
             assert await nursery.end(victim) == KILLED

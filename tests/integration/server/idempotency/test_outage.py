@@ -10,7 +10,6 @@ import grpc
 import pytest
 
 from kit.server.idempotency import MemoryStore, SqlStore, StoreError
-from tests.integration.client.caring import eventually
 from tests.integration.server.idempotency.conftest import Serve
 from tests.integration.server.idempotency.shop import Context
 from tests.support.postgres import Postgres
@@ -84,39 +83,6 @@ async def test_a_handler_whose_lease_cannot_be_renewed_is_ended_when_it_is_over(
     served = await serve(store, act)
     answer = await served.send("a book", "k")
     assert (answer.text, cancelled) == ("a book 2", ["a book"])
-
-
-async def test_a_handler_that_takes_longer_than_its_lease_keeps_its_key(serve: Serve, url: str) -> None:
-    go_on = asyncio.Event()
-
-    class Counted(SqlStore):
-        """Counts renewals."""
-
-        renewals = 0
-
-        async def renew(self, tickets: Any) -> Any:
-            good = await super().renew(tickets)
-            self.renewals += 1
-            return good
-
-    async def act(_text: str, _context: Context) -> None:
-        await go_on.wait()
-
-    store = Counted(url, lease=2.0)
-    one, two = await serve(store, act), await serve(SqlStore(url, lease=2.0))
-    first = asyncio.ensure_future(one.send("a book", "k"))
-    second = asyncio.ensure_future(two.send("a book", "k"))
-    await eventually(lambda: one.server.in_flight + two.server.in_flight == 2)
-    if two.shop.executed:
-        # It came first; then nothing is to be waited for.
-        go_on.set()
-    else:
-        # Six renewals take longer than the lease.
-        await eventually(lambda: store.renewals >= 6)
-        go_on.set()
-    answers = [await first, await second]
-    assert [answer.text for answer in answers] == ["a book 1"] * 2
-    assert len(one.shop.executed) + len(two.shop.executed) == 1
 
 
 async def test_postgresql_may_be_restarted_under_a_server(serve: Serve, postgres: Postgres) -> None:

@@ -12,7 +12,13 @@ from kit.resilience.idempotency_states import Verdict
 from kit.server.idempotency import CallKey, SqlStore
 from kit.testing import VirtualClock
 from tests.support.postgres import Postgres
-from tests.unit.server.idempotency.machine import LEASE, StoreMachine, refuse_the_late, try_owners
+from tests.unit.server.idempotency.machine import (
+    LEASE,
+    StoreMachine,
+    refuse_the_late,
+    sweep_around_what_runs,
+    try_owners,
+)
 
 KEY = CallKey("ann", "/shop.v1.Shop/Order", "one")
 
@@ -25,10 +31,11 @@ def test_owners_at_postgresql_may_do_what_they_like(postgres: Postgres) -> None:
     try_owners(machine, examples=6, steps=20)
 
 
-async def test_an_owner_that_was_taken_over_changes_nothing(postgres: Postgres) -> None:
+async def test_nobody_is_swept_away_who_runs_and_nobody_changes_anything_who_was_taken_over(postgres: Postgres) -> None:
     clock = VirtualClock()
     store = SqlStore(postgres.new_database(), lease=LEASE, clock=clock)
     await store.open()
+    await sweep_around_what_runs(store, clock)
     await refuse_the_late(store, clock)
     await store.close()
 

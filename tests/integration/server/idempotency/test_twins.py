@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import grpc
+import grpc.aio
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
+import kit
 from kit import errors
 from kit.server.idempotency import IdempotencyStore, MemoryStore, SqlStore
 from tests.integration.client.caring import eventually
-from tests.integration.server.idempotency.conftest import Serve, Served
-from tests.integration.server.idempotency.shop import Context
+from tests.integration.server.idempotency.conftest import Deaf, Serve, Served
+from tests.integration.server.idempotency.shop import Context, Shop, add_shop, declared, send
 
 OK = grpc.StatusCode.OK
 
@@ -169,6 +173,7 @@ async def test_where_too_many_wait_the_next_is_told_to_come_again(
     await in_flight(3, served)
     refused = await served.send("a book", "k")
     assert (refused.code, refused.retry_after) == (grpc.StatusCode.ABORTED, 1.0)
+    assert refused.pushback == "1000"
     door.open.set()
     assert {answer.text for answer in await asyncio.gather(*calls)} == {"a book 1"}
 
@@ -195,3 +200,41 @@ async def test_after_a_stop_that_cancels_its_handlers_no_key_is_held(serve: Serv
     await first
     two = await serve(SqlStore(url, lease=1000.0))
     assert (await two.send("a book", "k", timeout=10.0)).text == "a book 1"
+
+
+async def test_a_handler_in_a_thread_that_is_given_up_runs_on_and_its_answer_is_kept(serve: Serve, url: str) -> None:
+    """Nobody can end a thread: were its key freed, a second one would do the same beside it."""
+    began, go_on, executed = threading.Event(), threading.Event(), []
+
+    class Slow(Shop):
+        def order(self, request: StringValue, _context: object) -> StringValue:  # type: ignore[override]
+            executed.append(kit.idempotency_key())
+            began.set()
+            assert go_on.wait(30)
+            return StringValue(value=f"{request.value} {len(executed)}")
+
+    server = kit.Server("shop", register=False, grace=0.0, policy=declared(), idempotency=url)
+    async with server.add(Slow(), add_shop), grpc.aio.insecure_channel(server.address) as channel:
+        call = asyncio.ensure_future(send(channel, "a book", "k"))
+        await eventually(began.is_set)
+        call.cancel()
+        await eventually(lambda: server.in_flight == 0)
+        second = asyncio.ensure_future(send(channel, "a book", "k"))
+        await eventually(lambda: server.in_flight == 1)
+        go_on.set()
+        answer = await second
+    assert (answer.text, answer.replayed, executed) == ("a book 1", True, ["k"])
+
+
+async def test_one_that_was_taken_over_gives_the_answer_of_the_one_that_did(serve: Serve, url: str) -> None:
+    """Both have executed the call, as nothing here is in a transaction; but there is one answer."""
+    door = Door()
+    one, two = await serve(Deaf(url, lease=0.5), door), await serve(SqlStore(url, lease=0.5))
+    two.shop.executed.append("something else")
+    first = asyncio.ensure_future(one.send("a book", "k"))
+    await door.began.wait()
+    second = await two.send("a book", "k")
+    door.open.set()
+    answer = await first
+    assert (second.text, second.replayed) == ("a book 2", False)
+    assert (answer.text, answer.replayed) == ("a book 2", True)

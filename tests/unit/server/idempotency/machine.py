@@ -25,7 +25,9 @@ from kit.server.idempotency import CallKey, IdempotencyStore, LeaseLostError, Ti
 from kit.testing import VirtualClock
 
 _T = TypeVar("_T")
-LEASE, TTL = 10.0, 30.0
+LEASE = 10.0
+#: Seconds that an answer is kept; it may be less than a lease.
+TTLS = [4.0, 30.0, 30.0]
 KEYS = [CallKey(who, "/shop.v1.Shop/Order", "one") for who in ("", "ann")]
 #: Mostly the same one.
 PRINTS = [b"a request", b"a request", b"a request", b"another"]
@@ -92,12 +94,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What owners do. One that crashes does nothing any more, or much too late.
 
-    @rule(target=tickets, key=st.sampled_from(KEYS), fingerprint=st.sampled_from(PRINTS), again=st.booleans())
-    def claim(self, key: CallKey, fingerprint: bytes, again: bool) -> Any:
+    @rule(
+        target=tickets,
+        key=st.sampled_from(KEYS),
+        fingerprint=st.sampled_from(PRINTS),
+        again=st.booleans(),
+        ttl=st.sampled_from(TTLS),
+    )
+    def claim(self, key: CallKey, fingerprint: bytes, again: bool, ttl: float) -> Any:
         self.owners += 1
         owner, now = f"owner {self.owners}", self.clock.now()
         expected, known = self.expected(key, fingerprint), self.of(key)
-        claim = self.run(self.store.claim(key, fingerprint, owner, ttl=TTL))
+        claim = self.run(self.store.claim(key, fingerprint, owner, ttl=ttl))
         assert claim.verdict is expected
         if claim.verdict is Verdict.REPLAY:
             assert known is not None
@@ -108,10 +116,10 @@ class StoreMachine(RuleBasedStateMachine):
         if claim.ticket is None:
             return multiple()
         if again:
-            assert self.run(self.store.claim(key, fingerprint, owner, ttl=TTL)).ticket == claim.ticket
+            assert self.run(self.store.claim(key, fingerprint, owner, ttl=ttl)).ticket == claim.ticket
         before = self.known.get(key)
         assert before is None or claim.ticket.generation != before.ticket.generation or self.of(key) is None
-        self.known[key] = Known(claim.ticket, fingerprint, now + LEASE, now + TTL)
+        self.known[key] = Known(claim.ticket, fingerprint, now + LEASE, now + ttl)
         return claim.ticket
 
     @rule(key=st.sampled_from(KEYS), fingerprint=st.sampled_from(PRINTS))
@@ -130,16 +138,16 @@ class StoreMachine(RuleBasedStateMachine):
             known.lease_until = now + LEASE
             known.expires_at = max(known.expires_at, now + LEASE)
 
-    @rule(ticket=tickets, number=st.integers(0, 99), again=st.booleans())
-    def complete(self, ticket: Ticket, number: int, again: bool) -> None:
+    @rule(ticket=tickets, number=st.integers(0, 99), again=st.booleans(), ttl=st.sampled_from(TTLS))
+    def complete(self, ticket: Ticket, number: int, again: bool, ttl: float) -> None:
         answer, known = b"answer %d" % number, self.known.get(ticket.key)
-        good = self.run(self.store.complete(ticket, answer, ttl=TTL))
+        good = self.run(self.store.complete(ticket, answer, ttl=ttl))
         if self.current(ticket) is not None:
             assert good
             assert known is not None
-            known.state, known.answer, known.expires_at = "completed", answer, self.clock.now() + TTL
+            known.state, known.answer, known.expires_at = "completed", answer, self.clock.now() + ttl
             if again:
-                assert self.run(self.store.complete(ticket, b"nobody's", ttl=TTL))
+                assert self.run(self.store.complete(ticket, b"nobody's", ttl=ttl))
         else:
             assert good is (known is not None and known.ticket == ticket and known.state == "completed")
 
@@ -156,15 +164,15 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert good is (known is not None and known.ticket == ticket and known.state == "pending")
 
-    @rule(ticket=tickets, number=st.integers(0, 99), fails=st.booleans())
-    def effect(self, ticket: Ticket, number: int, fails: bool) -> None:
+    @rule(ticket=tickets, number=st.integers(0, 99), fails=st.booleans(), ttl=st.sampled_from(TTLS))
+    def effect(self, ticket: Ticket, number: int, fails: bool, ttl: float) -> None:
         if not self.has_database:
             return
         answer, current = b"effect %d" % number, self.current(ticket)
         lost = failed = False
 
         async def act() -> None:
-            async with self.store.transaction(ticket, lambda: answer, ttl=TTL):
+            async with self.store.transaction(ticket, lambda: answer, ttl=ttl):
                 if fails:
                     raise ZeroDivisionError
 
@@ -177,13 +185,13 @@ class StoreMachine(RuleBasedStateMachine):
         assert lost is (current is None)
         assert failed is (current is not None and fails)
         if current is not None and not fails:
-            current.state, current.answer, current.expires_at = "completed", answer, self.clock.now() + TTL
+            current.state, current.answer, current.expires_at = "completed", answer, self.clock.now() + ttl
 
     @rule(ticket=consumes(tickets))
     def crash(self, ticket: Ticket) -> None:
         """Nothing is heard of it any more."""
 
-    @rule(seconds=st.sampled_from([0.5, LEASE / 2, LEASE, LEASE, LEASE, TTL]))
+    @rule(seconds=st.sampled_from([0.5, LEASE / 2, LEASE, LEASE, LEASE, 30.0]))
     def time_passes(self, seconds: float) -> None:
         self.run(self.clock.advance(seconds))
 
@@ -225,18 +233,35 @@ def try_owners(machine: Callable[[], StoreMachine], *, examples: int, steps: int
 async def refuse_the_late(store: IdempotencyStore, clock: VirtualClock) -> None:
     """What an owner is told that comes back after another has taken over, and what stands then."""
     key, fingerprint = KEYS[0], PRINTS[0]
-    early = (await store.claim(key, fingerprint, "early", ttl=TTL)).ticket
+    early = (await store.claim(key, fingerprint, "early", ttl=99.0)).ticket
     await clock.advance(LEASE)
-    late = (await store.claim(key, fingerprint, "late", ttl=TTL)).ticket
+    late = (await store.claim(key, fingerprint, "late", ttl=99.0)).ticket
     assert early is not None
     assert late is not None
     assert late.generation == early.generation + 1
     assert await store.renew([early, late]) == {late}
     assert not await store.release(early)
-    assert not await store.complete(early, b"early", ttl=TTL)
+    assert not await store.complete(early, b"early", ttl=99.0)
     assert (await store.look(key, fingerprint, "somebody")).verdict is Verdict.WAIT
-    assert await store.complete(late, b"late", ttl=TTL)
-    assert not await store.complete(early, b"early", ttl=TTL)
+    assert await store.complete(late, b"late", ttl=99.0)
+    assert not await store.complete(early, b"early", ttl=99.0)
     assert not await store.release(early)
     assert not await store.release(late)
     assert (await store.look(key, fingerprint, "somebody")).answer == b"late"
+
+
+async def sweep_around_what_runs(store: IdempotencyStore, clock: VirtualClock) -> None:
+    """What is forgotten and when, where answers are kept for less than a lease."""
+    running = (await store.claim(KEYS[0], PRINTS[0], "running", ttl=1.0)).ticket
+    free = (await store.claim(KEYS[1], PRINTS[0], "free", ttl=1.0)).ticket
+    assert running is not None
+    assert free is not None
+    assert await store.release(free)
+    assert await store.sweep(9) == 0
+    await clock.advance(LEASE / 2)
+    assert await store.sweep(9) == 1
+    assert await store.renew([running, free]) == {running}
+    await clock.advance(LEASE)
+    assert await store.sweep(9) == 1
+    assert await store.renew([running]) == frozenset()
+    assert not await store.complete(running, b"answer", ttl=1.0)

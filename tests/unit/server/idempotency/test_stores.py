@@ -14,7 +14,13 @@ from kit.resilience.idempotency_states import Verdict
 from kit.server.idempotency import CallKey, MemoryStore, SqlStore
 from kit.server.idempotency._rows import VERSION
 from kit.testing import VirtualClock
-from tests.unit.server.idempotency.machine import LEASE, StoreMachine, refuse_the_late, try_owners
+from tests.unit.server.idempotency.machine import (
+    LEASE,
+    StoreMachine,
+    refuse_the_late,
+    sweep_around_what_runs,
+    try_owners,
+)
 
 KEY = CallKey("ann", "/shop.v1.Shop/Order", "one")
 
@@ -44,7 +50,9 @@ def test_owners_at_a_sqlite_file_may_do_what_they_like(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_an_owner_that_was_taken_over_changes_nothing(kind: str, tmp_path: Path) -> None:
+async def test_nobody_is_swept_away_who_runs_and_nobody_changes_anything_who_was_taken_over(
+    kind: str, tmp_path: Path
+) -> None:
     clock = VirtualClock()
     store = (
         MemoryStore(lease=LEASE, clock=clock)
@@ -52,6 +60,7 @@ async def test_an_owner_that_was_taken_over_changes_nothing(kind: str, tmp_path:
         else SqlStore(f"sqlite:///{tmp_path / 'keys.db'}", lease=LEASE, clock=clock)
     )
     await store.open()
+    await sweep_around_what_runs(store, clock)
     await refuse_the_late(store, clock)
     await store.close()
 

@@ -1,0 +1,25 @@
+"""Metadata as the path of a call sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc.aio
+
+__all__ = ["with_headers"]
+
+
+class _Ready(tuple[tuple[str, Any], ...], grpc.aio.Metadata):
+    """Pairs that grpc.aio takes as they are.
+
+    It makes a `Metadata` of anything else, a dictionary of lists, only to make a tuple of that again: 4 us.
+    """
+
+    def __init__(self, *_: object) -> None:
+        """There is nothing but the pairs."""
+
+
+def with_headers(metadata: Any, headers: Iterable[tuple[str, str]]) -> Any:
+    """The caller's metadata and some more."""
+    return _Ready(headers if metadata is None else (*metadata, *headers))
