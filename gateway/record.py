@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.exchange import Exchange
-from kit.observe import access, metrics, tracing
+from kit.observe import metrics, tracing
+from kit.observe.channels import ACCESS, write
+from kit.observe.redaction import redacted_text
 
 __all__ = ["begin_span", "count", "end_span", "write_access"]
 
@@ -70,10 +73,12 @@ def write_access(exchange: Exchange, seconds: float, span: trace.Span) -> None:
     """Writes the line of a request that took `seconds`, into the channel that the services' lines go to, and with their
     names of fields."""
     with tracing.current(span):
-        access.info(
+        write(
+            ACCESS,
+            logging.INFO,
             "served",
             method=exchange.method,
-            path=exchange.path,
+            path=redacted_text(exchange.path),
             route=exchange.route,
             status=exchange.status,
             duration_ms=round(seconds * 1000, 3),

@@ -6,6 +6,7 @@ Exit status: 0 it answered; 1 it answered with an error, or has no such service;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,8 +22,9 @@ from google.protobuf.message import Message
 
 from kit.cli._table import table
 from kit.discovery import Registry
+from kitapi.v1 import ops_pb2
 
-__all__ = ["Server", "ask", "asking", "show"]
+__all__ = ["Server", "as_line", "ask", "asking", "note_worker", "show"]
 
 _T = TypeVar("_T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -95,6 +97,15 @@ def ask(server: Server, question: Callable[[grpc.aio.Channel], Awaitable[_T]]) -
     except grpc.aio.AioRpcError as error:
         fail(server, error)
         raise click.exceptions.Exit(2 if error.code() in _NOT_REACHED else 1) from error
+
+
+async def note_worker(server: Server, stub: Any) -> None:
+    """Says which of several workers answers: the others know other things."""
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        request = ops_pb2.GetProcessRequest()
+        process = await stub.GetProcess(request, timeout=server.timeout, metadata=server.metadata)
+        if process.workers > 1:
+            click.echo(f"answered by process {process.pid}, one of {process.workers} workers", err=True)
 
 
 def fail(server: Server, error: grpc.aio.AioRpcError) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kit.cli._asking import Server, ask, asking, show
+from kit.cli._asking import Server, ask, asking, note_worker, show
 from kitapi.v1 import ops_pb2_grpc
 
 __all__ = ["duration", "listing", "wall"]
@@ -31,6 +31,8 @@ def listing(
 
         async def asked(channel: Any) -> Any:
             stub = ops_pb2_grpc.OpsServiceStub(channel)
+            if not as_json:
+                await note_worker(server, stub)
             return await getattr(stub, method)(request, timeout=server.timeout, metadata=server.metadata)
 
         show(getattr(ask(server, asked), field), head, row, as_json=as_json)

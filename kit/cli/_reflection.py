@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -95,16 +95,17 @@ class Reflection:
 
     async def _ask(self, request: reflection_pb2.ServerReflectionRequest) -> Any:
         for path in _METHODS if self._path is None else (self._path,):
-            call: Any = self._channel.stream_stream(
+            # A stream of one request. As such grpc.aio writes it beside the call's start, and says "Internal error from
+            # Core" where the server has refused the call by then.
+            call: Any = self._channel.unary_stream(
                 path,
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-            )(_once(request), **self._options)
+            )(request, **self._options)
             try:
                 answer = await call.read()
-            except grpc.aio.AioRpcError:
-                # Where the call is refused while it is written to, read() says INTERNAL; the call itself knows better.
-                if await call.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise
                 continue
             finally:
@@ -114,10 +115,6 @@ class Reflection:
                 raise NotDescribed(f"the server does not describe it: {answer.error_response.error_message}")
             return answer
         raise click.ClickException("the server has no reflection, so it cannot be asked what its messages are")
-
-
-async def _once(request: Any) -> AsyncIterator[Any]:
-    yield request
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kit.cli._asking import Server, ask, asking, show
+from kit.cli._asking import Server, ask, asking, note_worker, show
 from kit.cli._ops import duration, wall
 from kitapi.v1 import ops_pb2, ops_pb2_grpc
 
@@ -45,6 +45,8 @@ def breakers(
 
     async def listed(channel: Any) -> Any:
         stub = ops_pb2_grpc.OpsServiceStub(channel)
+        if not as_json:
+            await note_worker(server, stub)
         options = {"timeout": server.timeout, "metadata": server.metadata}
         if endpoint is None:
             return (await stub.ListBreakers(ops_pb2.ListBreakersRequest(), **options)).breakers

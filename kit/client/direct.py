@@ -299,12 +299,16 @@ class DirectCall(UnaryUnaryCall):
     def _told(self, now: float) -> None:
         """Ends the spans, and counts."""
         pair, recorder = self.pair, STATE.recorder
+        seconds = now - self._started
         if pair is not None:
             pair.ended = now
             if recorder is not None:
-                recorder.ended(pair)
+                if pair.sampled:
+                    recorder.take(pair)
+                elif seconds > recorder.slower_than:
+                    recorder.ended(pair)
         if STATE.metrics:
-            counts, seconds = self._plan.counts(), now - self._started
+            counts = self._plan.counts()
             buckets = counts.ok
             index = bisect_left(buckets.bounds, seconds)
             buckets.counts[index] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
 import grpc.aio
 
@@ -13,7 +13,7 @@ from kit.health.result import Finding, HealthLayer, HealthResult
 from kit.resilience.detector import Detector, Step
 from kit.resilience.pulse import Health, HealthCheck, next_check
 
-__all__ = ["RECHECK", "RETRY", "Check", "Component"]
+__all__ = ["RECHECK", "RETRY", "CheckFunction", "Component"]
 
 #: Seconds after which what has never been well is checked again, until three checks have failed: a process that starts
 #: is ready as soon as what it needs is.
@@ -23,24 +23,10 @@ RECHECK = 5.0
 #: Characters of a message.
 _LONGEST = 300
 
-#: What a check returns: None or True, it is well; False, it does not serve; a Finding, what that says. What it raises
-#: is a check that failed.
-CheckAnswer: TypeAlias = "Finding | bool | None"
-CheckFunction: TypeAlias = Callable[[], Awaitable[CheckAnswer]]
-
-
-class Check(Protocol):
-    """A check that knows what it checks. `close`, where there is one, is awaited when nothing is checked any more."""
-
-    @property
-    def layer(self) -> HealthLayer: ...
-
-    @property
-    def endpoint(self) -> str:
-        """An address, a folder; for people and for events."""
-        ...
-
-    async def __call__(self) -> CheckAnswer: ...
+#: What it returns: a Finding, what that says; False, it does not serve; anything else, it is well. What it raises is a
+#: check that failed. A check that is an object may have `layer`, `endpoint` (what it is about, for people and events)
+#: and `close`, which is awaited when nothing is checked any more.
+CheckFunction: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class Component:
@@ -74,7 +60,7 @@ class Component:
         self._details: Mapping[str, str] = {}
         self._timestamp: float | None = None
         #: The check that runs; it outlives its time-out where it does not heed its cancellation.
-        self._running: asyncio.Task[CheckAnswer] | None = None
+        self._running: asyncio.Task[object] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -174,23 +160,23 @@ class Component:
             running.cancel()
 
 
-async def _run(check: CheckFunction) -> CheckAnswer:
+async def _run(check: CheckFunction) -> object:
     return await check()
 
 
-def _seen(done: asyncio.Task[CheckAnswer]) -> None:
+def _seen(done: asyncio.Task[object]) -> None:
     """Else asyncio complains of an error that nobody asked for, where it came after the time-out."""
     if not done.cancelled():
         done.exception()
 
 
-def _finding(done: asyncio.Task[CheckAnswer]) -> Finding:
+def _finding(done: asyncio.Task[object]) -> Finding:
     if done.cancelled():
         return Finding(Health.UNKNOWN, "the check was cancelled")
     error = done.exception()
     if error is not None:
         return Finding(Health.UNKNOWN, _words(error))
-    answer: Any = done.result()
+    answer = done.result()
     if isinstance(answer, Finding):
         return answer
     if answer is False:

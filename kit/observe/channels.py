@@ -17,12 +17,13 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import structlog
 
 from kit.errors import ConfigurationError, UsageValueError
 
-__all__ = ["ACCESS", "AUDIT", "BUSINESS", "CHANNELS", "ERROR", "Route", "channel", "route_of"]
+__all__ = ["ACCESS", "AUDIT", "BUSINESS", "CHANNELS", "ERROR", "Route", "channel", "route_of", "write"]
 
 ACCESS, ERROR, AUDIT, BUSINESS = "access", "error", "audit", "business"
 CHANNELS = (ACCESS, ERROR, AUDIT, BUSINESS)
@@ -42,6 +43,7 @@ class Route:
     level: int = logging.INFO
 
 
+@cache
 def channel(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a channel: `channel("audit").info("key revoked", key_id=...)`. Raises UsageValueError."""
     from kit.observe.logging import get_logger
@@ -49,6 +51,16 @@ def channel(name: str) -> structlog.stdlib.BoundLogger:
     if name not in CHANNELS:
         raise UsageValueError(f"channel: {name!r} is none; there are {', '.join(CHANNELS)}")
     return get_logger(f"kit.{name}")
+
+
+def write(name: str, level: int, event: str, **fields: str | float) -> None:
+    """Writes a line of a channel of which there are very many, at a third of what its logger costs.
+
+    Nothing is taken out of the fields: `redacted_text` is for those that somebody else has written.
+    """
+    from kit.observe import _routing
+
+    _routing.write(name, level, event, fields)
 
 
 def route_of(name: str, environ: Mapping[str, str] | None = None) -> Route | None:

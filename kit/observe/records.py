@@ -11,6 +11,7 @@ Instants are monotonic seconds; what is exported is told by the wall clock as of
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.context import Context, attach
+from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util import types
@@ -30,12 +31,14 @@ from kit.observe._state import STATE
 if TYPE_CHECKING:
     from kit.observe._sampling import Sampling
 
-__all__ = ["Kept", "Keeping", "Pair", "Plan", "Record", "Recorder", "Sink"]
+__all__ = ["Keeping", "Kept", "Pair", "Plan", "Quiet", "Record", "Recorder", "Sink"]
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 _OK = grpc.StatusCode.OK
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+#: Of a traceparent of version 00.
+_LENGTH = 55
 #: How OpenTelemetry's context names the current span.
 _CURRENT = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 _SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
@@ -260,6 +263,33 @@ class Pair:
         return call, attempt
 
 
+class Quiet(trace.NonRecordingSpan):
+    """A call that is served and not sampled, as who called has decided. Made a record where somebody asks for more."""
+
+    __slots__ = ("_metadata", "_record", "_recorder", "plan", "started")
+
+    sampled = False
+
+    def __init__(self, recorder: Recorder, plan: Plan, metadata: Metadata, started: float) -> None:
+        self._recorder = recorder
+        self._metadata = metadata
+        self._record: Record | None = None
+        self.plan = plan
+        self.started = started
+
+    def record(self) -> Record:
+        """The call as a record."""
+        if self._record is None:
+            self._record = self._recorder.begun(self.plan, self._metadata, self.started)
+        return self._record
+
+    def get_span_context(self) -> SpanContext:
+        return self.record().get_span_context()
+
+    def __repr__(self) -> str:
+        return f"Quiet({self.plan.name})"
+
+
 class Sink(Protocol):
     """Takes what has ended."""
 
@@ -309,15 +339,33 @@ class Keeping:
 class Recorder:
     """Begins records and takes them in when they have ended."""
 
-    __slots__ = ("_keeping", "_sampling", "_sink")
+    __slots__ = ("_keeping", "_sampling", "_sink", "slower_than", "take")
 
     def __init__(self, sampling: Sampling, keeping: Keeping | None, sink: Sink) -> None:
         self._sampling = sampling
         self._keeping = keeping
+        #: Takes what was sampled.
+        self.take = sink.add
         self._sink = sink
+        #: Seconds after which a call is worth being looked at though it was not sampled, and did not fail.
+        self.slower_than = math.inf if keeping is None else keeping.slower_than
 
-    def served(self, plan: Plan, metadata: Metadata, started: float) -> Record:
+    def served(self, plan: Plan, metadata: Metadata, started: float) -> Record | Quiet:
         """The record of a call that is served, current from now on in this context, which must be the call's own."""
+        if self._sampling.by_parent:
+            for key, value in metadata:
+                if key == "traceparent":
+                    if len(value) == _LENGTH and value[-3:] == "-00":
+                        quiet = Quiet(self, plan, metadata, started)
+                        attach(Context({_CURRENT: quiet}))
+                        return quiet
+                    break
+        record = self.begun(plan, metadata, started)
+        attach(Context({_CURRENT: record}))
+        return record
+
+    def begun(self, plan: Plan, metadata: Metadata, started: float) -> Record:
+        """The same, current nowhere."""
         trace_id = parent_id = state = ""
         flag: bool | None = None
         for key, value in metadata:
@@ -339,9 +387,7 @@ class Recorder:
             sampled = flag
         else:
             sampled = self._asked(plan, trace_id, parent_id, flag, remote=True)
-        record = Record(plan, trace_id, span_id, parent_id, sampled, started, state, True)
-        attach(Context({_CURRENT: record}))
-        return record
+        return Record(plan, trace_id, span_id, parent_id, sampled, started, state, bool(parent_id))
 
     def called(self, plan: Plan, started: float) -> Record:
         """The record of a call that is made, under the current span."""
@@ -356,7 +402,9 @@ class Recorder:
 
     def _under_current(self, plan: Plan) -> tuple[str, str, bool, str]:
         """Trace id, parent, whether it is sampled, tracestate."""
-        current = trace.get_current_span()
+        current: Any = get_current().get(_CURRENT, trace.INVALID_SPAN)
+        if type(current) is Quiet:
+            current = current.record()
         if type(current) is Record:
             if self._sampling.by_parent:
                 return current.trace_id, current.span_id, current.sampled, current.state

@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kit.observe._instruments import Exemplary
 from kit.observe._state import STATE
-from kit.observe.records import Pair, Plan, Record
+from kit.observe.records import Pair, Plan, Quiet, Record
 
 __all__ = [
     "OFF",
@@ -173,7 +173,9 @@ def current(span: trace.Span) -> AbstractContextManager[object]:
 
 def current_ids() -> tuple[str, str] | None:
     """Trace id and span id of the current span in hexadecimal, for a log line; None where there is none."""
-    found = trace.get_current_span()
+    found: trace.Span = trace.get_current_span()
+    if type(found) is Quiet:
+        found = found.record()
     if type(found) is Record:
         return found.trace_id, found.span_id
     context = found.get_span_context()
@@ -217,6 +219,8 @@ def end_span(span: trace.Span, code: grpc.StatusCode, details: str = "", *, lost
     """Ends a span with the call's outcome. `lost`: a hedge that another attempt has beaten, cancelled but no error."""
     if span is OFF:
         return
+    if type(span) is Quiet:
+        span = span.record()
     if type(span) is Record:
         span.finish(code, details, lost=lost)
         return

@@ -13,7 +13,6 @@ from kit.policy.resolve import (
     Resolved,
     overrides_from,
     policy_for,
-    standing,
     worst_case_seconds,
 )
 from kit.resilience.backoff import Jitter
@@ -56,6 +55,5 @@ __all__ = [
     "RetryThrottling",
     "overrides_from",
     "policy_for",
-    "standing",
     "worst_case_seconds",
 ]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from kit.clock import Clock
-from kit.errors import PolicyError
+from kit.errors import ConfigurationError
 from kit.policy.early import check_early
 from kit.policy.leaves import Leaves
 from kit.policy.model import MethodPolicy
@@ -92,6 +92,10 @@ class Policies:
         if self.files:
             self._bound.append(_Bound(path, policy, build, take))
 
+    def policy_for(self, path: str) -> Resolved:
+        """What holds for a method now. Raises PolicyError."""
+        return policy_for(path, self._overrides)
+
     def follow(self) -> None:
         """Sees to it that the files are looked at from now on, in the running loop."""
         loop = asyncio.get_running_loop()
@@ -139,7 +143,7 @@ class Policies:
                 for bound, policy in zip(self._bound, policies, strict=True)
                 if policy != bound.policy
             ]
-        except PolicyError as error:
+        except ConfigurationError as error:
             self._let_go()
             self._tell(file.path, (), str(error))
             return

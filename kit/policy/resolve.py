@@ -45,7 +45,6 @@ __all__ = [
     "check_source",
     "overrides_from",
     "policy_for",
-    "standing",
     "worst_case_seconds",
 ]
 
@@ -148,12 +147,6 @@ def overrides_from(source: PolicySource) -> Overrides:
         found[key] = split(policy, key)
         check(key, found[key])
     return Overrides(found)
-
-
-def standing(source: PolicySource) -> Overrides:
-    """The same as `overrides_from`, with what KIT_POLICY names as it is now: it is not looked up again."""
-    given = overrides_from(source)
-    return replace(given, environment=_environment() or ("", {}))
 
 
 def check_source(source: object) -> None:

@@ -1,11 +1,12 @@
 """Which calls a server takes, and when: by priority, by usefulness, by what it can do at a time.
 
-Theory of operation. Where fewer calls run than the limit and nobody waits, a call is let in at once (unless the event
-loop is held, `kit.resilience.pace`; then it is queued). Any other waits in a queue of the server's own, by priority and
-then by arrival, or is refused. It waits only if it will be answered before its deadline, by what the calls before it
-usually take; and once the queue has been standing for `interval` seconds, if that is no burst then, only if it will
-have to wait for less than half of its time. So nobody is served in vain, and first come, first served, which is fair,
-is safe: the queue cannot grow until all that is in it is late. Without a deadline a call waits `max_wait` seconds.
+Theory of operation. Where fewer calls run than the limit and nobody waits, a call is let in at once, as a rule without
+a permit, which costs time (unless the event loop is held, `kit.resilience.pace`; then it is queued). Any other waits in
+a queue of the server's own, by priority and then by arrival, or is refused. It waits only if it will be answered before
+its deadline, by what the calls before it usually take; and once the queue has been standing for `interval` seconds, if
+that is no burst then, only if it will have to wait for less than half of its time. So nobody is served in vain, and
+first come, first served, which is fair, is safe: the queue cannot grow until all that is in it is late. Without a
+deadline a call waits `max_wait` seconds.
 
 What is said of the wait of a priority is corrected by what such calls had to wait: those that matter more and come
 later go before them. A call that finds no room takes that of the latest of those that matter least, and less than it:
@@ -33,7 +34,7 @@ import enum
 from collections import Counter
 
 from kit.resilience.admission_queue import Lines
-from kit.resilience.admission_rules import Admission
+from kit.resilience.admission_rules import Admission, Refusal
 from kit.resilience.pressure import Pressure
 from kit.resilience.priority import Priority
 from kit.resilience.service_time import ServiceTime, Speed
@@ -46,18 +47,6 @@ _FEW = 4
 _HALF = 0.5
 #: How fast, and how far, the wait of a priority is corrected.
 _CORRECT, _MOST = 1 / 8, 4.0
-
-
-class Refusal(enum.Enum):
-    """Why a call was not let in; the text is for people."""
-
-    QUEUE_FULL = "the server is overloaded: as many calls as it takes are waiting"
-    OVERLOADED = "the server is overloaded: the call would wait too long"
-    USELESS = "the server is overloaded: the call would not be answered before its deadline"
-    GAVE_WAY = "the server is overloaded: the call gave way to one that matters more"
-    WAITED = "the server is overloaded: the call has waited too long"
-    EXPIRED = "the deadline passed while the call waited to be served"
-    STOPPING = "the server is stopping; call again"
 
 
 class PermitState(enum.Enum):
@@ -96,10 +85,7 @@ class Permit:
             self.released(now)
             return
         self.state = _SETTLED
-        control, time, took = self._control, self.time, now - self.since
-        time.learned(took)
-        control._pressure.ended(now, took, given, time.least, control.running, self.generation)
-        control.running -= 1
+        self._control._told(now, now - self.since, given, self.time, self.generation, 1)
 
     def released(self, now: float) -> None:
         """It gave up waiting, was cancelled, or is a stream that has begun: nothing is learned."""
@@ -113,7 +99,18 @@ class Permit:
 class AdmissionControl:
     """The door of one server process. Instants in seconds."""
 
-    __slots__ = ("_lines", "_pressure", "_speed", "_standing", "_stretch", "options", "refused", "running", "stopping")
+    __slots__ = (
+        "_lines",
+        "_pressure",
+        "_speed",
+        "_standing",
+        "_stretch",
+        "at_once",
+        "options",
+        "refused",
+        "running",
+        "stopping",
+    )
 
     def __init__(self, options: Admission, now: float) -> None:
         self.options = options
@@ -126,6 +123,9 @@ class AdmissionControl:
         self._stretch = [1.0] * (len(Priority) + 1)
         #: Calls that are admitted and not settled.
         self.running = 0
+        #: While fewer run, a call may begin without a permit: count it in `running`, and tell its end by `passed`. It is
+        #: 0 while somebody waits, or the limit is lower than its ceiling.
+        self.at_once = options.max_concurrent
         #: How many were refused, by priority and reason.
         self.refused: Counter[tuple[Priority, Refusal]] = Counter()
         #: Whether who would have to wait is refused.
@@ -156,6 +156,14 @@ class AdmissionControl:
             return None
         self.running += 1
         return Permit(self, time, now, pressure.admitted() if pressure.limited else 0)
+
+    def passed(self, now: float, since: float, given: float, time: ServiceTime, calls: int) -> None:
+        """A call that began without a permit, at `since`, has ended; it stands for so many `calls` like it.
+
+        Of calls that were not slowed down one in `time.spared` and one need be told so; for the others it is enough to
+        take them off `running`.
+        """
+        self._told(now, now - since, given, time, 0, calls)
 
     def shut(self, now: float, priority: Priority, time: ServiceTime) -> Refusal | None:
         """Why a call of that priority is refused whatever it asks for; None where `queue` has to say."""
@@ -188,6 +196,7 @@ class AdmissionControl:
             self._standing = now
             self._speed.waiting(now)
         self._lines.add(permit)
+        self.at_once = 0
         return permit, gives_way
 
     def next(self, now: float) -> tuple[Permit | None, list[tuple[Permit, Refusal]]]:
@@ -204,6 +213,7 @@ class AdmissionControl:
             self._speed.begun(now, permit.cost, more=self._lines.count > 0)
             if not self._lines.count:
                 self._standing = None
+                self._reopen()
             permit.state, permit.since = _ADMITTED, now
             permit.generation = pressure.admitted() if pressure.limited else 0
             self.running += 1
@@ -266,6 +276,19 @@ class AdmissionControl:
         if not self._lines.count:
             self._standing = None
             self._speed.emptied()
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self.at_once = 0 if self._lines.count or self._pressure.limited else self._pressure.limit
+
+    def _told(self, now: float, took: float, given: float, time: ServiceTime, generation: int, calls: int) -> None:
+        time.learned(took)
+        pressure = self._pressure
+        limited = pressure.limited
+        pressure.ended(now, took, given, time.least, self.running, generation, calls)
+        self.running -= 1
+        if limited is not pressure.limited:
+            self._reopen()
 
     def _released(self, permit: Permit) -> None:
         self._pressure.left(permit.generation)

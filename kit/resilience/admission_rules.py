@@ -1,4 +1,4 @@
-"""What a user says about how a server protects itself.
+"""What a user says about how a server protects itself, and what it says to those whom it does not take.
 
 Theory of operation. The defaults are there to be left alone: nothing is limited before calls suffer from each other,
 and what waits is refused only where it could not be answered in time. The ceilings keep a server whose handlers hang
@@ -7,12 +7,13 @@ from filling its memory.
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass
 
 from kit.resilience.kinds import check_kinds
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Refusal"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,3 +47,15 @@ class Admission:
                 raise ValueError(f"{name} must be a time of 0 or more seconds, not {value}")
         if type(self.trusted_peers) is not tuple or not all(self.trusted_peers):
             raise ValueError(f"trusted_peers must be a tuple of names, not {self.trusted_peers!r}")
+
+
+class Refusal(enum.Enum):
+    """Why a call was not let in; the text is for people."""
+
+    QUEUE_FULL = "the server is overloaded: as many calls as it takes are waiting"
+    OVERLOADED = "the server is overloaded: the call would wait too long"
+    USELESS = "the server is overloaded: the call would not be answered before its deadline"
+    GAVE_WAY = "the server is overloaded: the call gave way to one that matters more"
+    WAITED = "the server is overloaded: the call has waited too long"
+    EXPIRED = "the deadline passed while the call waited to be served"
+    STOPPING = "the server is stopping; call again"

@@ -96,18 +96,20 @@ class Pressure:
         if gradient is not None and generation >= self._first:
             gradient.left(generation - self._first)
 
-    def ended(self, now: float, took: float, given: float, best: float, running: int, generation: int) -> None:
+    def ended(
+        self, now: float, took: float, given: float, best: float, running: int, generation: int, calls: int = 1
+    ) -> None:
         """A call took `took` of the `given` seconds (infinite for no deadline); its method takes `best` at its best.
 
-        `running` is how many ran, with it.
+        `running` is how many ran, with it. It stands for so many `calls`.
         """
         gradient = self._gradient
         if gradient is None:
-            self._count += 1
-            self._best += best
+            self._count += calls
+            self._best += best * calls
             if took > best * _OF_BEST:
-                self._slowed += 1
-                self._suffered += took > given * _OF_BUDGET
+                self._slowed += calls
+                self._suffered += calls * (took > given * _OF_BUDGET)
                 self._given = min(self._given, given)
             if now >= self._due:
                 self._look(now, running)

@@ -27,6 +27,8 @@ __all__ = ["ServiceTime", "Speed"]
 _SHARE = 1 / 8
 _RISE = 0.001
 _LITTLE_MORE = 1.25
+_SLOWED = 2.0
+_QUICK, _SPARED = 0.001, 7
 _FADE = 0.95
 _FORGET = 0.05
 #: Seconds; who gives more gives no deadline at all.
@@ -38,7 +40,7 @@ _UNKNOWN = 0.01
 class ServiceTime:
     """The calls of one method, from when they begin to run. Seconds."""
 
-    __slots__ = ("known", "least", "mean", "patience")
+    __slots__ = ("known", "least", "mean", "patience", "slow", "spared")
 
     def __init__(self) -> None:
         self.known = False
@@ -46,6 +48,11 @@ class ServiceTime:
         self.least = 0.0
         #: Seconds that callers give; infinite before any is known.
         self.patience = math.inf
+        #: A call that takes longer has been slowed down by others.
+        self.slow = 0.0
+        #: Of so many calls and one, one is worth being told of, where none was slowed down: calls that take no time are
+        #: many. Always one less than a power of two.
+        self.spared = 0
 
     @property
     def needed(self) -> float:
@@ -64,12 +71,13 @@ class ServiceTime:
         if not self.known:
             self.known = True
             self.mean = self.least = took
-            return
         self.mean += (took - self.mean) * _SHARE
         if self.mean < self.least:
             self.least = self.mean
         else:
             self.least += (self.mean - self.least) * _RISE
+        self.slow = self.least * _SLOWED
+        self.spared = _SPARED if self.least < _QUICK else 0
 
 
 class Speed:

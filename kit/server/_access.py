@@ -6,7 +6,6 @@ status that the client gets. A call costs a line only where the log is on: `wrap
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -14,7 +13,6 @@ import random
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -24,9 +22,8 @@ from google.protobuf.message import Message
 from kit.call import deadline
 from kit.clock import SYSTEM, Clock
 from kit.errors import ConfigurationError
-from kit.observe import channel, tracing
-from kit.observe._routing import lines_of
-from kit.observe.channels import ACCESS, route_of
+from kit.observe import tracing
+from kit.observe.channels import ACCESS, route_of, write
 from kit.observe.redaction import redacted_text
 from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
 
@@ -36,9 +33,6 @@ __all__ = ["AccessLayer", "AccessLog", "access_log"]
 _HEALTH = "grpc.health.v1.Health"
 #: Characters of what a client wrote that are printed.
 _MAX_TEXT = 200
-
-log = channel(ACCESS)
-_encode = json.JSONEncoder(separators=(", ", ": "), default=str).encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,25 +124,7 @@ def _write(call: ServerCall, seconds: float, response: Any) -> None:
         fields["request_bytes"] = call.request.ByteSize()
     if isinstance(response, Serialized):
         fields["response_bytes"] = len(response.raw)
-    direct = lines_of(ACCESS)
-    if direct is None:
-        log.log(level, "served", **fields)
-        return
-    if not logging.getLogger("kit.access").isEnabledFor(level):
-        return
-    put, service = direct
-    ids = tracing.current_ids()
-    line = {
-        "event": "served",
-        "level": "info" if level == logging.INFO else "warning",
-        "logger": "kit.access",
-        "channel": "access",
-        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        **({} if ids is None else {"trace_id": ids[0], "span_id": ids[1]}),
-        **({"service": service} if service else {}),
-        **fields,
-    }
-    put(_encode(line).encode() + b"\n")
+    write(ACCESS, level, "served", **fields)
 
 
 @lru_cache(maxsize=1024)

@@ -21,6 +21,7 @@ from kit.call import PRIORITY_KEY, set_priority
 from kit.pipeline import Shape
 from kit.policy import Priority
 from kit.resilience.admission import Admission, AdmissionControl, Refusal
+from kit.resilience.pace import BLOCK
 from kit.resilience.rate import RateLimit
 from kit.resilience.service_time import ServiceTime
 from kit.server._admit_metrics import watch
@@ -79,6 +80,8 @@ class AdmitLayer:
         self._peers = Peers()
         self._methods: dict[str, _Method] = {}
         self._answers = Answers()
+        #: Calls that have ended.
+        self._ended = 0
         watch(self)
 
     @property
@@ -94,7 +97,8 @@ class AdmitLayer:
         """See `Layer`."""
         if method.service.startswith(_EXEMPT):
             return inner
-        known, door = self._known(method), self.door
+        known, door, control, clock = self._known(method), self.door, self.control, self._clock
+        pace = None if door is None else door.pace
         time, declared, streams = known.time, known.priority, method.shape is not Shape.UNARY_UNARY
 
         async def handle(call: ServerCall) -> Any:
@@ -108,26 +112,39 @@ class AdmitLayer:
                 if declared is not Priority.DEFAULT:
                     set_priority(declared)
             call.priority = priority
-            if door is None:
+            if door is None or control is None or pace is None:
                 return await inner(call)
-            permit = door.enter(time)
-            if permit is None:
-                try:
-                    permit = await door.wait(priority, time, call.context)
-                except Refused as refused:
-                    raise self._answers.to(refused.why, refused.come_back) from None
+            # Most calls come when there is room. What is done for them is done here, in as few steps as can be.
+            now = clock()
+            if now - pace.seen >= BLOCK:
+                door.look(now)
+            else:
+                pace.seen = now
+            if control.running >= control.at_once or pace.held:
+                return await self._in_turn(call, door, now, time, inner, streams=streams)
             if streams:
-                door.released(permit)
+                # How long it stays open says nothing of the load.
                 return await inner(call)
+            control.running += 1
             try:
                 response = await inner(call)
-            except asyncio.CancelledError:
-                door.ended(permit, given_up=True)
+            except BaseException as error:
+                door.passed(now, time, given_up=isinstance(error, asyncio.CancelledError))
                 raise
-            except BaseException:
-                door.ended(permit)
-                raise
-            door.ended(permit)
+            ended = clock()
+            if ended - pace.seen >= BLOCK:
+                door.look(ended)
+            else:
+                pace.seen = ended
+            self._ended += 1
+            if ended - now > time.slow:
+                door.passed(now, time)
+            elif self._ended & time.spared:
+                control.running -= 1
+                if control.queued:
+                    door.pump()
+            else:
+                door.passed(now, time, calls=time.spared + 1)
             return response
 
         return handle
@@ -203,6 +220,25 @@ class AdmitLayer:
         ]
 
     # Inside
+
+    async def _in_turn(
+        self, call: ServerCall, door: Door, now: float, time: ServiceTime, inner: Handler, *, streams: bool
+    ) -> Any:
+        """Serves a call that may have to wait."""
+        try:
+            permit = await door.enter(now, call.priority, time, call.context)
+        except Refused as refused:
+            raise self._answers.to(refused.why, refused.come_back) from None
+        if streams:
+            door.released(permit)
+            return await inner(call)
+        try:
+            response = await inner(call)
+        except BaseException as error:
+            door.ended(permit, given_up=isinstance(error, asyncio.CancelledError))
+            raise
+        door.ended(permit)
+        return response
 
     def _known(self, method: ServerMethod) -> _Method:
         """Takes what the policy says. A rate that has not changed goes on counting."""

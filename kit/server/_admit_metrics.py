@@ -1,4 +1,4 @@
-"""What admission counts, for whoever scrapes: of all servers of the process together, of which there is one as a rule."""
+"""What admission counts, for whoever scrapes: of all servers of the process together, which as a rule are one."""
 
 from __future__ import annotations
 
@@ -47,22 +47,18 @@ def _families() -> Iterator[dict[str, Any]]:
             ("waiting", "Calls that wait to be let in.", sum(one.queued for one in controls)),
         ):
             yield _family("gauge", f"kit.server.calls.{name}", text, [_series({}, value)])
-    refused: Counter[tuple[str, str, str]] = Counter()
+    refused: Counter[tuple[str, str]] = Counter()
     for control in controls:
         for (priority, why), count in list(control.refused.items()):
-            refused[priority.name.lower(), why.name.lower(), ""] += count
+            refused[priority.name.lower(), why.name.lower()] += count
+    shed = [_series({"priority": priority, "reason": why}, count) for (priority, why), count in refused.items()]
+    yield _family("counter", "kit.server.calls.refused", "Calls that were not let in.", shed)
+    rates: Counter[str] = Counter()
     for layer in layers:
         for path, rate in layer.rates():
-            refused["", "rate", path.removeprefix("/")] += rate.refused
-    yield _family(
-        "counter",
-        "kit.server.calls.refused",
-        "Calls that were not let in, by priority and reason, or by method for a rate.",
-        [
-            _series({"priority": priority, "reason": why, "method": method}, count)
-            for (priority, why, method), count in refused.items()
-        ],
-    )
+            rates[path.removeprefix("/")] += rate.refused
+    over = [_series({"method": method}, count) for method, count in rates.items()]
+    yield _family("counter", "kit.server.rate.refused", "Calls beyond the rate of their method.", over)
 
 
 def _family(kind: str, name: str, text: str, series: list[dict[str, Any]]) -> dict[str, Any]:

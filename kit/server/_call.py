@@ -9,7 +9,7 @@ each method whether it has anything to do there: `wrap` returns the inner handle
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -137,12 +137,16 @@ def handler_of(rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> Handler:
         )
 
     async def coroutine(call: ServerCall) -> Any:
+        if type(call.request) is Undecodable:
+            raise InvalidArgument(_NO_MESSAGE)
         response = await function(call.request, call.context)
         if response is None and not rpc.response_streaming and not call.context.code():
             raise TypeError(f"the handler of {call.method} returned None instead of a response")
         return response
 
     async def generator(call: ServerCall) -> None:
+        if type(call.request) is Undecodable:
+            raise InvalidArgument(_NO_MESSAGE)
         # Closed here, so that its `finally` has run when the call has ended, however it ended.
         async with aclosing(function(call.request, call.context)) as responses:
             async for response in responses:
@@ -155,13 +159,14 @@ def wrap(
     rpc: grpc.RpcMethodHandler[Any, Any], method: ServerMethod, layers: Iterable[Layer]
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The same method with `layers` around it."""
-    handler = compose(layers, method, _refuse_undecodable(handler_of(rpc, method.path)))
+    handler = compose(layers, method, handler_of(rpc, method.path))
     path = method.path
 
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         return await handler(ServerCall(path, request, context, arrived.get()))
 
     make: Any
+    served: Any = serve if rpc.response_streaming else _Served(path, handler)
     if rpc.request_streaming:
         make = grpc.stream_stream_rpc_method_handler if rpc.response_streaming else grpc.stream_unary_rpc_method_handler
         parse = _refusing(rpc.request_deserializer)
@@ -169,8 +174,27 @@ def wrap(
         make = grpc.unary_stream_rpc_method_handler if rpc.response_streaming else grpc.unary_unary_rpc_method_handler
         parse = _guarded(rpc.request_deserializer)
     write = rpc.response_serializer if rpc.response_streaming else _passing(rpc.response_serializer)
-    wrapped: grpc.RpcMethodHandler[Any, Any] = make(serve, parse, write)
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(served, parse, write)
     return wrapped
+
+
+class _Served:
+    """The handler as grpc.aio takes it, for one response.
+
+    grpc.aio asks at every call whether a function is a coroutine's, at length, unless it is awaitable as it stands.
+    """
+
+    __slots__ = ("_handler", "_path")
+
+    def __init__(self, path: str, handler: Handler) -> None:
+        self._path = path
+        self._handler = handler
+
+    def __call__(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Awaitable[Any]:
+        return self._handler(ServerCall(self._path, request, context, arrived.get()))
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise TypeError("a method's handler is to be called")
 
 
 def unread(handler: Handler, method: ServerMethod, layers: Iterable[Layer]) -> grpc.RpcMethodHandler[Any, Any]:
@@ -229,12 +253,3 @@ def _passing(write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
         return response if write is None else write(response)
 
     return passing
-
-
-def _refuse_undecodable(inner: Handler) -> Handler:
-    async def handle(call: ServerCall) -> Any:
-        if isinstance(call.request, Undecodable):
-            raise InvalidArgument(_NO_MESSAGE)
-        return await inner(call)
-
-    return handle

@@ -48,20 +48,13 @@ class Door:
         self._pumping = False
         self._sweeping = False
 
-    def enter(self, time: ServiceTime) -> Permit | None:
-        """The permit of a call that may begin at once; None where it has to `wait`."""
-        now, pace, control = self._clock(), self.pace, self.control
-        if now - pace.seen >= BLOCK:
-            pace.computed(now, self._cpu())
-        else:
-            pace.seen = now
-        if pace.held and control.options.max_queued:
-            return None
-        return control.enter(now, time)
-
-    async def wait(self, priority: Priority, time: ServiceTime, context: Any) -> Permit:
+    async def enter(self, now: float, priority: Priority, time: ServiceTime, context: Any) -> Permit:
         """The permit of a call, when it may begin. Raises Refused."""
-        control, now = self.control, self._clock()
+        control = self.control
+        if not self.pace.held or not control.options.max_queued:
+            found = control.enter(now, time)
+            if found is not None:
+                return found
         left = context.time_remaining()
         permit, gave_way = control.queue(now, priority, time, math.inf if left is None else now + left)
         if gave_way is not None:
@@ -71,7 +64,7 @@ class Door:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Refusal | None] = loop.create_future()
         self._turns[permit] = turn
-        self._pump_soon()
+        self.pump()
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_SWEEP, self._sweep, context=Context())
@@ -87,11 +80,15 @@ class Door:
             raise self.refused(why)
         return permit
 
+    def look(self, now: float) -> None:
+        """Sees whether the loop has computed since the last look, which was at least `BLOCK` ago."""
+        self.pace.computed(now, self._cpu())
+
     def ended(self, permit: Permit, *, given_up: bool = False) -> None:
         """The call has ended. One that was given up before its deadline says nothing of the load."""
         now, pace = self._clock(), self.pace
         if now - pace.seen >= BLOCK:
-            pace.computed(now, self._cpu())
+            self.look(now)
         else:
             pace.seen = now
         until = expires_at()
@@ -99,13 +96,22 @@ class Door:
             permit.released(now)
         else:
             permit.ended(now, until - permit.since)
-        if self._turns:
-            self._pump_soon()
+        self.pump()
+
+    def passed(self, since: float, time: ServiceTime, *, calls: int = 1, given_up: bool = False) -> None:
+        """The same for a call that began at once, without a permit; it stands for so many `calls`."""
+        now = self._clock()
+        until = expires_at()
+        if given_up and until > now:
+            self.control.running -= 1
+        else:
+            self.control.passed(now, since, until - since, time, calls)
+        self.pump()
 
     def released(self, permit: Permit) -> None:
         """It gave up waiting, or is a stream that begins: how long that stays open says nothing of the load."""
         permit.released(self._clock())
-        self._pump_soon()
+        self.pump()
 
     def stop(self) -> None:
         """Refuses who waits, and from now on whoever would have to."""
@@ -115,29 +121,30 @@ class Door:
         """The refusal, and when to come back."""
         return Refused(why, self.control.come_back(self._clock(), random()))  # noqa: S311 - nobody gains by guessing it
 
-    def _pump_soon(self) -> None:
+    def pump(self) -> None:
+        """Looks at who waits, if anybody does, in the next turn of the loop."""
         if self._turns and not self._pumping:
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump, context=Context())
+            asyncio.get_running_loop().call_soon(self._turn, context=Context())
 
-    def _pump(self) -> None:
+    def _turn(self) -> None:
         """Once in each turn of the loop, for as long as somebody waits and may be let in."""
         self._pumping = False
         now, pace = self._clock(), self.pace
         if now - pace.seen >= BLOCK:
-            pace.computed(now, self._cpu())
+            self.look(now)
         else:
             pace.seen = now
         if pace.held and not pace.turned(now):
             # The thread that hands over what has come may want this processor.
             _yield()
-            self._pump_soon()
+            self.pump()
             return
         permit, refused = self.control.next(now)
         self._tell(refused)
         if permit is not None:
             _wake(self._turns[permit], None)
-            self._pump_soon()
+            self.pump()
 
     def _sweep(self) -> None:
         self._sweeping = False

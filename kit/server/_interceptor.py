@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 
-from kit.policy import PolicySource
+from kit.policy import PolicySource, Resolved
 from kit.resilience.admission_rules import Admission
 from kit.server._access import AccessLog
 from kit.server._admit import AdmitLayer, Gate
@@ -19,6 +20,7 @@ from kit.server.auth import Authenticator
 from kit.server.idempotency._source import Deduplication, StoreSource
 
 _Rpc: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Wrapped: TypeAlias = "tuple[_Rpc, _Rpc, tuple[Gate, _Rpc] | None]"
 
 #: Methods whose wrapped form is kept. Generated code has few; a catch-all handler may serve any name.
 _MAX_KEPT = 4096
@@ -30,7 +32,7 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, pipeline: ServerPipeline) -> None:
         self._pipeline = pipeline
         #: By path: as it was, as it is served, and what may refuse its calls before their request is received.
-        self._wrapped: dict[str, tuple[_Rpc, _Rpc, tuple[Gate, _Rpc] | None]] = {}
+        self._wrapped: dict[str, _Wrapped] = {}
 
     async def intercept_service(
         self,
@@ -48,13 +50,23 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
     def of(self, rpc: _Rpc, method: str) -> _Rpc:
         """What serves the call that has `arrived`: the method with the pipeline around it, or its refusal."""
         known = self._wrapped.get(method)
-        if known is None or known[0] is not rpc:
+        if known is None and len(self._wrapped) < _MAX_KEPT:
+            self._bind(rpc, method)
+            known = self._wrapped[method]
+        elif known is None or known[0] is not rpc:
+            # It is made anew for each call, by a handler for any name.
             known = (rpc, self._pipeline.wrap(rpc, method), self._pipeline.gate(rpc, method))
-            if len(self._wrapped) < _MAX_KEPT:
-                self._wrapped[method] = known
         gate = known[2]
         return gate[1] if gate is not None and gate[0](arrived.get()) else known[1]
 
+    def _bind(self, rpc: _Rpc, method: str) -> None:
+        """Builds what serves the method, now and whenever its policy has become another one."""
+
+        def build(policy: Resolved) -> _Wrapped:
+            return rpc, self._pipeline.wrap(rpc, method, policy), self._pipeline.gate(rpc, method, policy)
+
+        self._pipeline.policies.bind(method, build, partial(self._wrapped.__setitem__, method))
+        self._pipeline.policies.follow()
 
     def failing(self, error: Exception, method: str) -> _Rpc:
         """A method that fails, as the pipeline lets it."""

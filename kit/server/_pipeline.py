@@ -7,12 +7,17 @@ in flight > telemetry > access > map errors > admit > deadline > peer names > au
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from kit.policy import Overrides, PolicySource, policy_for, standing
+from kit.clock import SYSTEM, Clock
+from kit.events.publishing import publish
+from kit.observe import get_logger
+from kit.policy import PolicySource, Resolved
+from kit.policy.followed import Policies
 from kit.server._access import AccessLayer, AccessLog, access_log
 from kit.server._admit import AdmitLayer, Gate
 from kit.server._audit import AuditLayer
@@ -26,45 +31,54 @@ from kit.server._layers import DeadlineLayer, MapErrorsLayer
 from kit.server._telemetry import TelemetryLayer
 from kit.server._validate import ValidateLayer
 from kit.server.auth import Authenticator
+from kitapi.v1 import events_pb2
 
 __all__ = ["ServerPipeline", "server_pipeline"]
+
+log = get_logger("kit.server")
 
 
 class ServerPipeline:
     """Layers in order, the outermost first, and the policies that they work by."""
 
-    def __init__(self, layers: Sequence[Layer], policy: PolicySource | Overrides = None) -> None:
+    def __init__(self, layers: Sequence[Layer], policy: PolicySource = None, *, clock: Clock = SYSTEM) -> None:
         """Raises PolicyError for a policy that cannot be read."""
         self._layers = tuple(layers)
-        self._policy = policy if isinstance(policy, Overrides) else standing(policy)
+        #: They follow the files that they stand in once a call has come.
+        self.policies = Policies(policy, clock, _tell_reloaded)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers themselves, outermost first."""
         return self._layers
 
-    def method(self, rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> ServerMethod:
-        """What is known of a method that is served. Raises PolicyError for one whose policy is wrong."""
+    def method(self, rpc: grpc.RpcMethodHandler[Any, Any], path: str, policy: Resolved | None = None) -> ServerMethod:
+        """What is known of a method that is served, by the policy that is given or else the one in force.
+
+        Raises PolicyError for one whose policy is wrong.
+        """
         return ServerMethod(
             path=path,
             shape=shape_of(rpc),
-            policy=policy_for(path, self._policy),
+            policy=self.policies.policy_for(path) if policy is None else policy,
             request_deserializer=rpc.request_deserializer,
             response_serializer=rpc.response_serializer,
             in_thread=runs_in_thread(rpc),
         )
 
-    def wrap(self, rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> grpc.RpcMethodHandler[Any, Any]:
-        """The same method with the layers around it. Build it once."""
-        return wrap(rpc, self.method(rpc, path), self._layers)
+    def wrap(
+        self, rpc: grpc.RpcMethodHandler[Any, Any], path: str, policy: Resolved | None = None
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The same method with the layers around it. Build it once for each policy."""
+        return wrap(rpc, self.method(rpc, path, policy), self._layers)
 
     def gate(
-        self, rpc: grpc.RpcMethodHandler[Any, Any], path: str
+        self, rpc: grpc.RpcMethodHandler[Any, Any], path: str, policy: Resolved | None = None
     ) -> tuple[Gate, grpc.RpcMethodHandler[Any, Any]] | None:
         """What refuses calls before their request is received, and what serves those; None where none ever is."""
         for index, layer in enumerate(self._layers):
             if isinstance(layer, AdmitLayer):
-                method = self.method(rpc, path)
+                method = self.method(rpc, path, policy)
                 gate = layer.gate(method)
                 return None if gate is None else (gate, unread(layer.refuse, method, self._layers[:index]))
         return None
@@ -117,6 +131,14 @@ def server_pipeline(
         DomainErrorsLayer(errors),
     ]
     return ServerPipeline(layers, policy)
+
+
+def _tell_reloaded(file: Path, methods: tuple[str, ...], reason: str) -> None:
+    if reason:
+        log.warning("policy is refused, the former one stays in force", file=str(file), reason=reason)
+    else:
+        log.info("policy is in force", file=str(file), methods=methods)
+    publish(events_pb2.PolicyReloaded(path=str(file), accepted=not reason, error=reason), subject=f"policies/{file}")
 
 
 async def _nowhere(_call: object) -> Any:

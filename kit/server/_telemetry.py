@@ -12,7 +12,7 @@ import grpc
 from kit.observe import tracing
 from kit.observe._state import STATE
 from kit.observe.calls import ServerCalls, server_calls
-from kit.observe.records import Record
+from kit.observe.records import Quiet
 from kit.server._call import Handler, ServerCall, ServerMethod
 
 #: Probes come every few seconds and tell nothing.
@@ -49,10 +49,17 @@ class TelemetryLayer:
                 return await (inner(call) if STATE.tracer is None else spanned(call))
             finally:
                 ended = monotonic()
-                if record is not None:
-                    record.finish(call.code, call.details, now=ended)
+                code, seconds = call.code, ended - started
+                if record is not None and (record.sampled or code is not _OK or seconds > recorder.slower_than):  # type: ignore[union-attr]  # they come together
+                    whole = record.record() if type(record) is Quiet else record
+                    whole.finish(code, call.details, now=ended)
                 if counts is not None and STATE.metrics:
-                    _count(counts, call.code, ended - started, record)
+                    buckets = counts.ok if code is _OK else counts.durations.of(code)
+                    index = bisect_left(buckets.bounds, seconds)
+                    buckets.counts[index] += 1
+                    buckets.sum += seconds
+                    if record is not None and record.sampled:
+                        buckets.exemplars[index] = (seconds, record)
 
         async def spanned(call: ServerCall) -> Any:
             """With the SDK's own span."""
@@ -64,12 +71,3 @@ class TelemetryLayer:
                 tracing.end_span(span, call.code, call.details)
 
         return handle
-
-
-def _count(counts: ServerCalls, code: grpc.StatusCode, seconds: float, record: Record | None) -> None:
-    buckets = counts.ok if code is _OK else counts.durations.of(code)
-    index = bisect_left(buckets.bounds, seconds)
-    buckets.counts[index] += 1
-    buckets.sum += seconds
-    if record is not None and record.sampled:
-        buckets.exemplars[index] = (seconds, record)

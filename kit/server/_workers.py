@@ -19,25 +19,25 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.discovery import Registration, Registry, is_available
-from kit.errors import ConfigurationError
+from kit.discovery import Registration, Registry
 from kit.observe import get_logger, metrics
 from kit.recovery import AliveRules, Child, ChildEvent, ChildState, RestartPolicy, StopRequest, Supervisor
 from kit.server._drain import CLEANUP_TIMEOUT, HOLD, SETTLE, first_of
+from kit.server._reserved import reserved
+from kit.server._scrape import MetricsPort
 from kit.server._worker import VARIABLE, Worker
 from kit.server._worker_link import GoneError, Link
 
 if TYPE_CHECKING:
     from kit.server.server import Server
 
-__all__ = ["Workers", "reserved"]
+__all__ = ["Workers"]
 
 log = get_logger("kit.workers")
 
@@ -92,6 +92,9 @@ class Workers:
             tempfile.TemporaryDirectory(prefix="kit-workers-") as folder,
             StopRequest(kill_after=grace) as stop,
         ):
+            scraped = self._metrics_port()
+            if scraped is not None:
+                await scraped.open()
             path = str(Path(folder) / "socket")
             door = await asyncio.start_unix_server(self._joined, path)
             self._supervisor = Supervisor(
@@ -119,6 +122,8 @@ class Workers:
                 minding.cancel()
                 self._withdraw()
                 door.close()
+                if scraped is not None:
+                    await scraped.close()
                 for link in tuple(self._links.values()):
                     link.close()
         log.info("stopped")
@@ -138,6 +143,15 @@ class Workers:
             assert self._supervisor is not None
             self._supervisor.terminate()
         await running
+
+    def _metrics_port(self) -> MetricsPort | None:
+        """Where what all have counted is read."""
+
+        async def text() -> bytes:
+            return metrics.render(await self.snapshots())
+
+        listen = os.environ.get("KIT_METRICS_LISTEN", "")
+        return MetricsPort(listen, text) if listen else None
 
     # What can be asked
 
@@ -283,28 +297,3 @@ class Workers:
             log.error("the workers end again and again", worker=event.child, restarts=event.restarts)
             self._code = 1
             self._stop.set()
-
-
-@contextlib.contextmanager
-def reserved(listen: str) -> Iterator[int]:
-    """The port of "host:port", 0 for one that the system picks; nobody else gets it until the end of the block.
-
-    It is bound and not listened on, with the option that lets the workers do so. Raises ConfigurationError where it is
-    taken.
-    """
-    host, _, number = listen.rpartition(":")
-    host = {"*": "0.0.0.0"}.get(host, host.strip("[]"))  # noqa: S104
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise ConfigurationError("this system has no SO_REUSEPORT: run one process, without workers")
-    with contextlib.ExitStack() as stack:
-        try:
-            family, kind, _, _, where = socket.getaddrinfo(host, int(number), type=socket.SOCK_STREAM)[0]
-            # Other processes with the option would share the port, and take half of the calls.
-            if int(number) and not is_available(int(number), str(where[0])):
-                raise ConfigurationError(f"{listen} cannot be listened on; is the port taken?")
-            held = stack.enter_context(socket.socket(family, kind))
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(where)
-        except OSError as error:
-            raise ConfigurationError(f"{listen} cannot be listened on: {error.strerror or error}") from error
-        yield int(held.getsockname()[1])

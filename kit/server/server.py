@@ -36,6 +36,7 @@ from kit.server._interceptor import KitServerInterceptor
 from kit.server._limit import Limit
 from kit.server._limits import ConnectionLimits
 from kit.server._ops import Ops, tell_drain, tell_started
+from kit.server._metered import Metered
 from kit.server._options import server_options
 from kit.server._pipeline import server_pipeline
 from kit.server._recorder import Recorder
@@ -82,6 +83,7 @@ class Server(WithHealth):
         registry: Registry | None = None,
         weight: float = 1.0,
         health_listen: str | None = None,
+        metrics_listen: str | None = None,
         single_process: str = "",
         admin: bool | Literal["write"] | None = None,
     ) -> None:
@@ -93,7 +95,8 @@ class Server(WithHealth):
         from KIT_MAX_CONNECTION_AGE (1800 s; 0 for no limit). `interceptors` come inside the kit's. `options` are grpc
         core's and win over the kit's own. `weight` is this process's share of the calls where clients balance by
         weight. `health_listen` is where grpc.health.v1 is answered too, in plain
-        text and from the beginning of the start on; None means KIT_HEALTH_LISTEN, and "" nowhere. Raises
+        text and from the beginning of the start on; None means KIT_HEALTH_LISTEN, and "" nowhere. `metrics_listen` is
+        where Prometheus reads metrics, at /metrics over HTTP; None means KIT_METRICS_LISTEN, and "" nowhere. Raises
         ConfigurationError.
 
         `authenticators` know who calls: with them every method that is not public needs somebody whom one of them
@@ -147,6 +150,7 @@ class Server(WithHealth):
         self._task_functions: list[tuple[str, AsyncFunction]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._in_flight = InFlight()
+        self._metered = Metered(name, self._in_flight, metrics_listen)
         self._admit = AdmitLayer(admission)
         self._in_flight.on_drain.append(self._admit.stop)
         self._deduplication = Deduplication(idempotency, name=name, loopback=self._options.loopback)
@@ -213,6 +217,11 @@ class Server(WithHealth):
         return self._options.advertised(self.port)
 
     @property
+    def metrics_port(self) -> int:
+        """The port that metrics are given out at; 0 where there is none."""
+        return self._metered.port
+
+    @property
     def in_flight(self) -> int:
         """Calls whose handlers run now."""
         return len(self._in_flight)
@@ -275,6 +284,7 @@ class Server(WithHealth):
             self._pipeline.check(methods)
             await self._vitals.begin(self.services)
             await self._deduplication.start()
+            await self._metered.start()
             for function in self._on_start:
                 await function()
             self._grpc = self._build()
@@ -390,6 +400,7 @@ class Server(WithHealth):
         await _cancel(self._tasks)
         await self._deduplication.stop()
         await self._vitals.stop()
+        await self._metered.stop()
         for function in reversed(self._on_stop):
             try:
                 await function()

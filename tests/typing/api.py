@@ -12,8 +12,39 @@ from aiobreaker.storage.memory import CircuitMemoryStorage
 
 import kit
 from kit.client import ChannelEvent, ChannelStatistics, EndpointCheck, Health, HealthReport, PolicyReloaded
+from kit.health import DiskSpace, Finding, HealthEvent, HealthResult
 from kit.server import ServerCall
+from kitapi.v1 import events_pb2
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
+
+
+async def operations() -> None:
+    server = kit.Server("cache", admin="write")
+    assert_type(server.draining, bool)
+    kit.events.publish(events_pb2.CacheHit(key="k"), subject="caches/k")
+    async for event in kit.events.bus().watch(after=7):
+        assert_type(event, events_pb2.Event)
+        with kit.events.caused_by(event):
+            break
+    with kit.discovery.Ports().allocate("search", 1421) as lease:
+        assert_type(lease.port, int)
+
+
+async def health(server: kit.Server) -> None:
+    async def ping() -> int:
+        return 1
+
+    async def find() -> Finding:
+        return Finding(Health.DEGRADED, "slow", {"seconds": "2"})
+
+    one = server.depends_on("database", ping).depends_on("disk", DiskSpace(Path("/data")), every=10.0)
+    assert_type(one.depends_on("billing", "dns:///billing:50051", required=False).warm_up(find), kit.Server)
+
+    def told(event: HealthEvent) -> None: ...
+
+    remove = server.components.listen(told)
+    assert_type(remove(), None)
+    assert_type(server.health_components(), list[HealthResult])
 
 
 async def client() -> None:
@@ -79,7 +110,10 @@ class Anybody:
 
 
 async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
-    one = kit.Server("cache").add(servicer, cache_pb2_grpc.add_CacheServiceServicer_to_server)
+    one = kit.Server("cache", max_connection_age=600, single_process="it remembers").add(
+        servicer, cache_pb2_grpc.add_CacheServiceServicer_to_server
+    )
+    assert_type(kit.run(one, workers=2, argv=["--workers", "4"]), int)
     assert_type(one, kit.Server)
     assert_type(await one.start(), int)
     await one.stop()
@@ -94,9 +128,12 @@ async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
         ],
         tls=kit.ServerTls(certificate_chain="tls.crt", private_key=Path("tls.key"), client_ca="ca.pem"),
         limits=kit.ConnectionLimits(max_request_bytes=1024, idle_timeout=60.0),
+        admission=kit.Admission(max_queued=200, trusted_peers=("spiffe://shop.example/sa/gateway",)),
         audit=True,
         insecure_ignore_auth=False,
     )
     assert_type(guarded, kit.Server)
+    assert_type(guarded.limits()[0].used, float)
+    kit.Server("cache", admission=None)
     assert_type(kit.principal(), kit.auth.Principal | None)
     assert_type(kit.data_dir(), Path)

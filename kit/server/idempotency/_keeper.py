@@ -85,24 +85,34 @@ class Keeper:
     # What a call asks
 
     async def claim(self, key: CallKey, fingerprint: bytes, *, ttl: float) -> Claim:
-        """Takes the key, or says why not. A ticket is kept alive until it is completed or released."""
+        """Takes the key, or says why not. A ticket is kept alive until it is completed or released.
+
+        Raises Unavailable where the store cannot be asked: a call is never executed unprotected.
+        """
         if not self._owner:
             await self.start()
         owner, since = f"{self._owner}/{next(self._claims)}", self._clock.now()
-        claiming = self.background(self.store.claim(key, fingerprint, owner, ttl=ttl))
         try:
-            claim = await self._answer(claiming)
-        except BaseException:
-            # Nobody is there any more who could execute what may still be claimed.
-            claiming.add_done_callback(self._give_back)
+            async with asyncio.timeout(self.store.timeout):
+                claim = await self.store.claim(key, fingerprint, owner, ttl=ttl)
+        except BaseException as error:
+            # Nobody is there any more who could execute what may have been claimed.
+            self.release(Ticket(key, owner, 0))
+            if isinstance(error, (StoreError, TimeoutError)):
+                raise self._away(error) from error
             raise
+        self._note(None)
         if claim.ticket is not None:
             self._held[claim.ticket] = _Held(since)
         return claim
 
     async def look(self, key: CallKey, fingerprint: bytes) -> Claim:
-        """What a claim would come to."""
-        return await self._answer(self.background(self.store.look(key, fingerprint, self._owner)))
+        """What a claim would come to. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(self.store.timeout):
+                return await self.store.look(key, fingerprint, self._owner)
+        except (StoreError, TimeoutError) as error:
+            raise self._away(error) from error
 
     def when_lost(self, ticket: Ticket, lost: Callable[[], object] | None) -> None:
         """Whom to tell when the ticket is no longer good; None: nobody any more."""
@@ -116,6 +126,17 @@ class Keeper:
         What was executed must not be executed again: where the store cannot be reached, it is tried on and on, beside
         the calls, and the lease is kept. The caller is told to come again, and will find the answer then.
         """
+        try:
+            async with asyncio.timeout(self.store.timeout):
+                good = await self.store.complete(ticket, answer, ttl=ttl)
+        except (StoreError, TimeoutError) as error:
+            self._note(error)
+        except BaseException:
+            self.background(self._write(ticket, answer, ttl))
+            raise
+        else:
+            self.forget(ticket)
+            return good
         writing = self.background(self._write(ticket, answer, ttl))
         try:
             async with asyncio.timeout(self.store.timeout):
@@ -143,19 +164,12 @@ class Keeper:
 
     # Inside
 
-    async def _answer(self, asking: asyncio.Task[_T]) -> _T:
-        """What the store says. Raises Unavailable; a call is never executed unprotected."""
-        try:
-            async with asyncio.timeout(self.store.timeout):
-                answer = await asyncio.shield(asking)
-        except (StoreError, TimeoutError) as error:
-            self._note(error)
-            raise Unavailable(
-                "idempotency keys cannot be looked up now, so nothing was executed; send the same key again",
-                retry_after=RETRY_AFTER,
-            ) from error
-        self._note(None)
-        return answer
+    def _away(self, error: Exception) -> Unavailable:
+        self._note(error)
+        return Unavailable(
+            "idempotency keys cannot be looked up now, so nothing was executed; send the same key again",
+            retry_after=RETRY_AFTER,
+        )
 
     def _note(self, error: Exception | None) -> None:
         """Tells the log once of each outage."""
@@ -165,13 +179,6 @@ class Keeper:
                 log.error("the store of idempotency keys cannot be reached", error=str(error) or type(error).__name__)
             else:
                 log.info("the store of idempotency keys is back")
-
-    def _give_back(self, claiming: asyncio.Task[Claim]) -> None:
-        if claiming.cancelled() or claiming.exception() is not None:
-            return
-        ticket = claiming.result().ticket
-        if ticket is not None:
-            self.release(ticket)
 
     async def _release(self, ticket: Ticket) -> None:
         self._held.pop(ticket, None)

@@ -11,7 +11,7 @@ import grpc.aio
 
 from kit.clock import Clock
 from kit.errors import Unavailable
-from kit.observe import get_logger
+from kit.observe import get_logger, metrics
 from kit.resilience.idempotency_states import Verdict
 from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
 from kit.server._inflight import unless_draining
@@ -25,6 +25,11 @@ from kit.server.idempotency.store import CallKey, Claim, IdempotencyStore, Lease
 __all__ = ["Once"]
 
 log = get_logger("kit.server")
+calls = metrics.counter(
+    "kit.idempotency.calls",
+    "Calls with an idempotency key: executed, replayed, or taken over by another process while they were executed.",
+    labels=("rpc.method", "outcome"),
+)
 
 #: Seconds between two looks at what another process executes: at first, and at most; twice as many each time.
 LOOK_FIRST, LOOK_AT_MOST = 0.01, 0.25
@@ -84,6 +89,7 @@ class Once:
                 return await self._lead(call, key, fingerprint)
             kept = await flight.answer(fingerprint)
             if kept is not None:
+                self._count("replayed")
                 return await replay(call, kept)
 
     async def _lead(self, call: ServerCall, key: CallKey, fingerprint: bytes) -> Any:
@@ -95,12 +101,14 @@ class Once:
                 if claim.ticket is None:
                     assert claim.answer is not None
                     flight.kept = claim.answer
+                    self._count("replayed")
                     return await replay(call, claim.answer)
                 with suppress(LeaseLostError):
                     executing = self._execute(call, claim.ticket, flight)
                     # What runs in a thread runs on when the call is given up; it keeps its key and its answer counts.
                     return await (asyncio.shield(self._keeper.background(executing)) if self._in_thread else executing)
                 # Another process has taken the call over: what it answers holds.
+                self._count("taken over")
         finally:
             del self._flights[key]
             flight.end()
@@ -123,6 +131,7 @@ class Once:
 
     async def _execute(self, call: ServerCall, ticket: Ticket, flight: Flight) -> Any:
         """Runs the handler and keeps what it answers. Raises LeaseLostError where another process took the call."""
+        self._count("executed")
         served = self._serving(call, ticket.key.key, ticket)
         kept: bytes | None = None
         try:
@@ -188,6 +197,9 @@ class Once:
                 flight.kept = kept
             elif not isinstance(error, grpc.aio.AbortError):
                 raise _taken_over(ticket) from error
+
+    def _count(self, outcome: str) -> None:
+        calls.add(**{"rpc.method": self._path, "outcome": outcome})
 
     def _serving(self, call: ServerCall, key: str, ticket: Ticket | None) -> Serving:
         return Serving(call, key, ticket, self._keeper, self._ttl, self._write)

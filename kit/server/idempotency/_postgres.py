@@ -78,14 +78,14 @@ class PostgresDriver:
 
     async def write(self, operation: Callable[[sa.Connection], _T], *, durable: bool) -> _T:
         """A transaction; all are durable. Each operation may be done twice: a connection that had died is replaced."""
-        with translated():
-            async with asyncio.timeout(self._timeout):
-                try:
-                    return await self._once(operation)
-                except DBAPIError as error:
-                    if not error.connection_invalidated:
-                        raise
-                    return await self._once(operation)
+        # In a task of its own: a transaction that is cancelled half-way costs its connection. Whoever is cancelled
+        # waits for it all the same, so that what is asked for next comes after it.
+        work = asyncio.get_running_loop().create_task(self._write(operation))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
 
     async def read(self, operation: Callable[[sa.Connection], _T]) -> _T:
         """A transaction that writes nothing."""
@@ -103,6 +103,16 @@ class PostgresDriver:
             await to_the_end(begun.commit(), self._timeout)
         finally:
             await to_the_end(connection.close(), self._timeout)
+
+    async def _write(self, operation: Callable[[sa.Connection], _T]) -> _T:
+        with translated():
+            async with asyncio.timeout(self._timeout):
+                try:
+                    return await self._once(operation)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                    return await self._once(operation)
 
     async def _once(self, operation: Callable[[sa.Connection], _T]) -> _T:
         # What another transaction has just committed must be seen, whatever the user's own transactions see.

@@ -7,6 +7,7 @@ Each function runs inside a transaction that its caller has begun. What is decid
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -60,6 +61,8 @@ _RUNNING = KEYS.c.state == KeyState.RUNNING.value
 _TAKE = sa.update(KEYS).where(KEYS.c.id == sa.bindparam("row"))
 _FINISH = sa.update(KEYS).where(*_OF_OWNER, _RUNNING)
 _STATE = sa.select(KEYS.c.state).where(*_OF_OWNER)
+#: For a claim that nobody has heard the answer to.
+_ROW = _LOOK.with_only_columns(KEYS.c.id).where(KEYS.c.owner == sa.bindparam("by"))
 
 
 def make_tables(connection: sa.Connection) -> None:
@@ -149,6 +152,10 @@ def complete(connection: sa.Connection, ticket: Ticket, answer: bytes, *, now: f
 
 def release(connection: sa.Connection, ticket: Ticket) -> bool:
     """Frees the key; False where the ticket is no longer good."""
+    if not ticket.row:
+        key = ticket.key
+        names = {"principal": key.principal, "method": key.method, "key": key.key, "by": ticket.owner}
+        ticket = replace(ticket, row=connection.execute(_ROW, names).scalar_one_or_none() or 0)
     return _finish(connection, ticket, KeyState.PENDING, {})
 
 

@@ -139,7 +139,8 @@ class SqliteDriver:
         try:
             while self._queue:
                 async with self._gate:
-                    batch, self._queue = self._queue, []
+                    # Who has been given up needs no answer, and must not hold up the others.
+                    batch, self._queue = [waiting for waiting in self._queue if not waiting[2].done()], []
                     outcomes = await loop.run_in_executor(self._writer, self._commit, batch)
                 for (_, _, future), outcome in zip(batch, outcomes, strict=True):
                     if future.done():

@@ -41,7 +41,7 @@ class Ticket:
     owner: str
     #: Counts the claims of the key.
     generation: int
-    #: Where the record stands, for the store's own use.
+    #: Where the record stands, for the store's own use; 0 where that is not known.
     row: int = 0
 
 
@@ -62,7 +62,8 @@ class IdempotencyStore(Protocol):
     """Keeps a record for each key, by the rules of `kit.resilience.idempotency_states`.
 
     Each method is atomic, and may be called again when nobody knows what came of it. Each raises StoreError when
-    the store cannot be asked; none waits much longer than `timeout` seconds for it. Times are seconds.
+    the store cannot be asked; none waits much longer than `timeout` seconds for it. A call that is given up meanwhile
+    happens or not, and what is asked for next happens after it. Times are seconds.
     """
 
     @property
@@ -105,7 +106,7 @@ class IdempotencyStore(Protocol):
         ...
 
     async def release(self, ticket: Ticket) -> bool:
-        """Frees the key for the next call; False where the ticket is no longer good."""
+        """Frees the key for the next call; False where the ticket is no longer good. Needs its key and owner only."""
         ...
 
     async def sweep(self, limit: int) -> int:

@@ -29,3 +29,8 @@ async def kit(*arguments: str, **environment: str) -> Said:
     out, err = await process.communicate()
     assert process.returncode is not None
     return Said(process.returncode, out.decode(), err.decode())
+
+
+async def ask(*arguments: str, **environment: str) -> Said:
+    """The same for a command that asks a server, with time for a machine that is busy."""
+    return await kit(*arguments, "--timeout", "60", **environment)

@@ -15,7 +15,7 @@ from kit.cli import main
 from kit.events import MemoryBus
 from kit.server.auth import ApiKeys, Principal, digest_of
 from kitapi.v1 import events_pb2
-from tests.integration.cli.program import kit
+from tests.integration.cli.program import ask, kit
 from tests.integration.ops.shop import BUSY, TAKE, shop
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -27,7 +27,7 @@ async def test_what_a_process_is_asked_is_a_table_for_people_and_json_for_progra
         assert await it.buy() is UNAVAILABLE
         address, store = it.server.address, it.store.address
         names = ("breakers", "endpoints", "limits", "calls", "policies")
-        said = dict(zip(names, await asyncio.gather(*(kit(name, address) for name in names)), strict=True))
+        said = dict(zip(names, await asyncio.gather(*(ask(name, address) for name in names)), strict=True))
         assert {name: (one.code, one.err) for name, one in said.items()} == dict.fromkeys(names, (0, ""))
         breaker = next(line for line in said["breakers"].out.splitlines() if store in line).split()
         assert breaker[:3] == [store, store, "OPEN"]
@@ -38,7 +38,8 @@ async def test_what_a_process_is_asked_is_a_table_for_people_and_json_for_progra
         assert TAKE[1:] in call
         assert call.endswith("busy")
         assert any(line.startswith("served") and "timeout=9s" in line for line in said["policies"].out.splitlines())
-        listed = await kit("breakers", "--json", address)
+        listed = await ask("breakers", "--json", address)
+        assert listed.code == 0, listed.err
         objects = [json.loads(line) for line in listed.out.splitlines()]
         (mine,) = [one for one in objects if one["target"] == store]
         assert (mine["state"], mine["failures"], mine["methods"]) == ("OPEN", "3", [TAKE[1:]])
@@ -49,14 +50,14 @@ async def test_events_up_to_now_and_as_they_come() -> None:
         with events.use(MemoryBus()):
             events.publish(events_pb2.CacheHit(key="k", service="s"), subject="caches/k")
             events.publish(events_pb2.CacheMiss(key="k", service="s"), subject="caches/k")
-            past = await kit("events", "--no-follow", it.server.address)
+            past = await ask("events", "--no-follow", it.server.address)
             assert past.code == 0, past.err
             assert [line.split()[0] for line in past.out.splitlines()] == ["1", "2"]
             assert "CacheHit  caches/k  key=k, service=s" in past.out
-            chosen = await kit("events", "--no-follow", "--json", "--type", "CacheMiss", it.server.address)
+            chosen = await ask("events", "--no-follow", "--json", "--type", "CacheMiss", it.server.address)
             (event,) = [json.loads(line) for line in chosen.out.splitlines()]
             assert event["payload"] == {"@type": "type.googleapis.com/kitapi.v1.CacheMiss", "key": "k", "service": "s"}
-            following = asyncio.ensure_future(kit("events", "--after", "1", it.server.address))
+            following = asyncio.ensure_future(ask("events", "--after", "1", it.server.address))
             async with asyncio.timeout(60):
                 while it.server.in_flight == 0:
                     await asyncio.wait([following], timeout=0.05)
@@ -73,12 +74,12 @@ async def test_a_breaker_is_set_by_who_may() -> None:
         key = ("-H", "x-api-key: secret")
         assert await it.buy(metadata=(("x-api-key", "secret"),)) is grpc.StatusCode.OK
         arguments = ("breakers", it.server.address, "--open", it.store.address, "--hold", "--reason", "night")
-        nobody, opened = await asyncio.gather(kit(*arguments), kit(*arguments, *key))
+        nobody, opened = await asyncio.gather(ask(*arguments), ask(*arguments, *key))
         assert nobody.code == 1
         assert "UNAUTHENTICATED" in nobody.err
         assert opened.code == 0, opened.err
         assert opened.out.splitlines()[1].endswith("night (operator)")
-        closed = await kit("breakers", it.server.address, "--close", it.store.address, *key)
+        closed = await ask("breakers", it.server.address, "--close", it.store.address, *key)
         assert "CLOSED" in closed.out
 
 
@@ -86,7 +87,7 @@ async def test_who_cannot_be_asked_is_named_with_what_to_do(tmp_path: Path) -> N
     async with shop(admin=False) as it:
         address = it.server.address
         silent, unknown = await asyncio.gather(
-            kit("breakers", address), kit("calls", "nobody", KIT_DATA_DIR=str(tmp_path))
+            ask("breakers", address), ask("calls", "nobody", KIT_DATA_DIR=str(tmp_path))
         )
         assert silent.code == 1
         assert "does not tell of itself" in silent.err

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from kit.cli import main
 from tests.datafiles import ROOT
-from tests.integration.cli.program import kit
+from tests.integration.cli.program import ask
 
 ENVIRONMENT = {
     **os.environ,
@@ -59,7 +59,7 @@ async def test_a_new_service_runs_and_is_called_by_its_name(made: Path, tmp_path
             async for line in process.stderr:
                 if json.loads(line)["event"] == "serving":
                     break
-        said = await kit("call", "book-shop", "BookShopService/Greet", '{"who": "you"}', **data)
+        said = await ask("call", "book-shop", "BookShopService/Greet", '{"who": "you"}', **data)
         assert said.code == 0, said.err
         assert json.loads(said.out) == {"greeting": "Hello, you!"}
     finally:

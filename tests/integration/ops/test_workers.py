@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kitapi.v1 import events_pb2, ops_pb2, ops_pb2_grpc
+from tests.integration.cli.program import ask
 from tests.integration.server.test_workers import connections_to, running, two, workers_of
 
 
@@ -22,6 +23,9 @@ async def test_a_worker_that_is_replaced_is_told_of_by_the_others(tmp_path: Path
         ops: Any = ops_pb2_grpc.OpsServiceStub(channels[left])
         process = await ops.GetProcess(ops_pb2.GetProcessRequest())
         assert (process.pid, process.workers, process.name) == (left, 2, "pids")
+        said = await ask("breakers", instance.address)
+        assert said.code == 0
+        assert any(f"answered by process {pid}, one of 2 workers" in said.err for pid in pids)
         watch = ops.WatchEvents(ops_pb2.WatchEventsRequest(types=["WorkerRestarted"]))
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(60):

@@ -60,7 +60,7 @@ async def test_watch_tells_every_change_and_knows_names_that_come_later(serve: S
 
 
 async def test_reflection_lists_the_services(serve: Serve) -> None:
-    served = await serve()
+    served = await serve(admin=False)
     stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     async with asyncio.timeout(10):

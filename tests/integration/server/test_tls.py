@@ -64,7 +64,7 @@ def dial(address: str, root: bytes, pair: Pair | None = None) -> grpc.aio.Channe
 
 async def shown(address: str, client: Pair | None = None) -> int:
     """The serial number of the certificate that the server shows."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     if client is not None:
@@ -131,12 +131,14 @@ class Load:
     async def over_one(self) -> None:
         async with self._dial() as channel:
             while not self._ends.is_set():
-                self.old += await self._call(channel)
+                answered = await self._call(channel)
+                self.old += answered
 
     async def over_new(self) -> None:
         while not self._ends.is_set():
             async with self._dial() as channel:
-                self.new += await self._call(channel)
+                answered = await self._call(channel)
+            self.new += answered
 
     async def _call(self, channel: grpc.aio.Channel) -> bool:
         try:

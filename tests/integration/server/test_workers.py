@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.discovery import Instance, Registry
 from tests.datafiles import ROOT
+from tests.integration.client.caring import free_address
 from tests.integration.server.echo import call
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -110,13 +112,32 @@ def gone(pid: int) -> bool:
         return True
 
 
+async def counted(address: str) -> int:
+    """Calls of the method that the metrics of all processes tell of."""
+    host, _, port = address.rpartition(":")
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        text = (await reader.read()).decode()
+        writer.close()
+    counts = re.findall(
+        r'^rpc_server_call_duration_seconds_count\{.*"test\.Echo/UnaryUnary".*\} (\d+)', text, re.MULTILINE
+    )
+    return sum(int(count) for count in counts)
+
+
 async def test_two_processes_serve_one_port_under_one_name_and_end_with_their_parent(tmp_path: Path) -> None:
-    async with running(tmp_path, "--workers", "2") as parent, AsyncExitStack() as stack:
+    scraped = free_address()
+    async with running(tmp_path, "--workers", "2", KIT_METRICS_LISTEN=scraped) as parent, AsyncExitStack() as stack:
         instance = await parent.registered(two)
         pids = workers_of(instance)
         assert instance.pid == parent.process.pid
         assert parent.process.pid not in pids
-        await connections_to(stack, instance.address, pids)
+        channels = await connections_to(stack, instance.address, pids)
+        before = await counted(scraped)
+        for channel in channels.values():
+            await call(channel, "UnaryUnary")
+        assert await counted(scraped) == before + 2 >= 4
         parent.process.send_signal(signal.SIGTERM)
         assert await parent.ended() == 0
         assert all(gone(pid) for pid in pids)

@@ -26,6 +26,8 @@ class Machine(RuleBasedStateMachine):
         self.now = 0.0
         self.methods = [ServiceTime(), ServiceTime()]
         self.running: list[Permit] = []
+        #: The methods and beginnings of calls that run without a permit.
+        self.passing: list[tuple[ServiceTime, float]] = []
         #: In the order of arrival.
         self.waiting: list[Permit] = []
         self.settled: list[Permit] = []
@@ -42,9 +44,26 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
+    @precondition(lambda self: self.control.running < self.control.at_once)
+    @rule(method=st.integers(0, 1))
+    def pass_at_once(self, method: int) -> None:
+        assert len(self.running) + len(self.passing) < self.control.limit
+        assert not self.waiting
+        self.control.running += 1
+        self.passing.append((self.methods[method], self.now))
+
+    @precondition(lambda self: self.passing)
+    @rule(data=st.data(), given=st.sampled_from([0.01, 0.1, math.inf]), told=st.booleans())
+    def one_that_passed_ends(self, data: st.DataObject, given: float, told: bool) -> None:
+        time, since = self.passing.pop(data.draw(st.integers(0, len(self.passing) - 1)))
+        if told:
+            self.control.passed(self.now, since, given, time, 1)
+        else:
+            self.control.running -= 1
+
     @rule(method=st.integers(0, 1))
     def enter(self, method: int) -> None:
-        room = len(self.running) < self.control.limit and not self.waiting
+        room = len(self.running) + len(self.passing) < self.control.limit and not self.waiting
         permit = self.control.enter(self.now, self.methods[method])
         assert (permit is not None) is room
         if permit is not None:
@@ -76,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def next(self) -> None:
-        room = len(self.running) < self.control.limit
+        room = len(self.running) + len(self.passing) < self.control.limit
         permit, gone = self.control.next(self.now)
         self.refused(gone)
         if permit is not None:
@@ -132,7 +151,9 @@ class Machine(RuleBasedStateMachine):
     def counts_and_states_are_as_modelled(self) -> None:
         if not hasattr(self, "control"):
             return
-        assert (self.control.running, self.control.queued) == (len(self.running), len(self.waiting))
+        assert self.control.running == len(self.running) + len(self.passing)
+        assert self.control.queued == len(self.waiting)
+        assert not (self.control.at_once and self.waiting)
         assert len(self.waiting) <= self.queued_at_most
         assert 1 <= self.control.limit <= self.most
         assert sum(self.control.refused.values()) == self.refusals

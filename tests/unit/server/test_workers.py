@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,14 @@ import pytest
 
 import kit
 from kit.errors import ConfigurationError
+from kit.observe import metrics
 from kit.recovery import ChildEvent, ChildState
 from kit.server import _worker
+from kit.server._reserved import reserved
 from kit.server._run import _workers as asked
 from kit.server._worker import VARIABLE, Worker, processes
-from kit.server._workers import Workers, reserved
+from kit.server._worker_link import Link
+from kit.server._workers import Workers
 from kit.server.idempotency import MemoryStore
 from tests.integration.server.idempotency.shop import Shop, add_shop, declared
 
@@ -116,3 +122,39 @@ async def test_the_command_of_this_process_is_what_starts_a_worker() -> None:
     assert list(child.argv) == [sys.executable, *sys.orig_argv[1:]]
     assert child.env is not None
     assert child.env[VARIABLE] == "1/2/50051//tmp/socket"
+
+
+def counted(value: float) -> dict[str, Any]:
+    """What a worker says of its metrics."""
+    series = {"labels": {}, "value": value}
+    return {"pid": 1, "families": [{"name": "a", "kind": "counter", "help": "", "unit": "", "series": [series]}]}
+
+
+@asynccontextmanager
+async def joined(parent: Workers, number: int, pid: int, value: float) -> AsyncIterator[Link]:
+    """The worker's end of a worker that the parent knows of."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    running = asyncio.create_task(parent._joined(*await asyncio.open_unix_connection(sock=theirs)))
+    link = Link(reader, writer, {"metrics": lambda: counted(value)}, lambda *_: None)
+    link.tell("state", {"number": number, "pid": pid, "ready": True, "draining": False})
+    reading = asyncio.create_task(link.run())
+    async with asyncio.timeout(30):
+        while parent._states.get(number, {}).get("pid") != pid:
+            await parent._change()
+        yield link
+        link.close()
+        await asyncio.gather(running, reading)
+
+
+async def test_what_a_replaced_worker_has_counted_goes_on_being_counted() -> None:
+    async def total() -> float:
+        families = metrics.merge(await parent.snapshots())["families"]
+        return next(float(family["series"][0]["value"]) for family in families if family["name"] == "a")
+
+    parent = Workers(kit.Server("a", register=False), 2)
+    async with joined(parent, 0, 11, 3.0) as first, joined(parent, 1, 12, 4.0):
+        assert await total() == 7.0
+        await first.leave("left", counted(3.0))
+    async with joined(parent, 1, 13, 1.0):
+        assert await total() == 4.0

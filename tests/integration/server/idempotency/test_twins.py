@@ -12,10 +12,11 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 import kit
 from kit import errors
+from kit.observe import metrics
 from kit.server.idempotency import IdempotencyStore, MemoryStore, SqlStore
 from tests.integration.client.caring import eventually
 from tests.integration.server.idempotency.conftest import Deaf, Serve, Served
-from tests.integration.server.idempotency.shop import Context, Shop, add_shop, declared, send
+from tests.integration.server.idempotency.shop import ORDER, Context, Shop, add_shop, declared, send
 
 OK = grpc.StatusCode.OK
 
@@ -38,6 +39,13 @@ class Door:
             raise
         if self._failures:
             raise self._failures.pop(0)
+
+
+def outcomes() -> dict[str, float]:
+    """What the calls of the method came to, as the metrics have it."""
+    [family] = [family for family in metrics.snapshot()["families"] if family["name"] == "kit.idempotency.calls"]
+    of_orders = [one for one in family["series"] if one["labels"]["rpc.method"] == ORDER]
+    return {one["labels"]["outcome"]: one["value"] for one in of_orders}
 
 
 async def in_flight(count: int, *all_served: Served) -> None:
@@ -231,6 +239,7 @@ async def test_one_that_was_taken_over_gives_the_answer_of_the_one_that_did(serv
     door = Door()
     one, two = await serve(Deaf(url, lease=0.5), door), await serve(SqlStore(url, lease=0.5))
     two.shop.executed.append("something else")
+    before = outcomes()
     first = asyncio.ensure_future(one.send("a book", "k"))
     await door.began.wait()
     second = await two.send("a book", "k")
@@ -238,3 +247,19 @@ async def test_one_that_was_taken_over_gives_the_answer_of_the_one_that_did(serv
     answer = await first
     assert (second.text, second.replayed) == ("a book 2", False)
     assert (answer.text, answer.replayed) == ("a book 2", True)
+    counted = {outcome: count - before.get(outcome, 0) for outcome, count in outcomes().items()}
+    assert counted == {"executed": 2, "replayed": 1, "taken over": 1}
+
+
+async def test_calls_that_are_given_up_at_any_moment_hold_no_key(serve: Serve, url: str) -> None:
+    """Whatever the store is about when the client goes: claiming, executing or completing."""
+    served = await serve(SqlStore(url, lease=1000.0))
+    for turns in range(40):
+        call = asyncio.ensure_future(served.send("a book", f"key-{turns}"))
+        for _ in range(turns):
+            await asyncio.to_thread(bool)
+        call.cancel()
+        await asyncio.wait([call])
+    await in_flight(0, served)
+    answers = [await served.send("a book", f"key-{turns}", timeout=10.0) for turns in range(40)]
+    assert {answer.code for answer in answers} == {OK}

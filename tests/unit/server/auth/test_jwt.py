@@ -336,3 +336,15 @@ def test_without_the_library_it_says_what_to_install(issuer: Issuer, monkeypatch
     monkeypatch.setitem(__import__("sys").modules, "jwt", None)
     with pytest.raises(ConfigurationError, match=r"grpc-service-kit\[auth\]"):
         authenticator(issuer.jwks())
+
+
+async def test_a_token_of_which_one_character_is_another_is_no_token(issuer: Issuer) -> None:
+    tokens, token = authenticator(issuer.jwks()), issuer.token("ec1")
+    assert await tokens.authenticate(bearing(token)) is not None
+    for place, was in enumerate(token):
+        for other in {"A", "-", "."} - {was}:
+            try:
+                who = await tokens.authenticate(bearing(token[:place] + other + token[place + 1 :]))
+            except Unauthenticated:
+                who = None
+            assert who is None, place
