@@ -25,6 +25,7 @@ from bench import (
 _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "calls": kit_calls.main,
     "streams": kit_streams.main,
+    "telemetry": kit_telemetry.main,
     "latency": kit_latency.main,
     "memory": kit_memory.main,
     "garbage": kit_garbage.main,

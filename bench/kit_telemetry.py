@@ -61,7 +61,7 @@ class _Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a process of the bench ended: {self._process.args}")
+            raise RuntimeError(f"a process of the bench ended: {self._process.args!r}")
         return line.strip()
 
 
@@ -146,13 +146,19 @@ def _collect() -> None:
     taken = {"spans": 0, "metrics": 0}
 
     class Traces(trace_service_pb2_grpc.TraceServiceServicer):
-        def Export(self, request: trace_service_pb2.ExportTraceServiceRequest, context: object) -> object:
+        def Export(  # noqa: N802 - gRPC's name
+            self, request: trace_service_pb2.ExportTraceServiceRequest, context: object
+        ) -> object:
             taken["spans"] += sum(len(scope.spans) for one in request.resource_spans for scope in one.scope_spans)
             return trace_service_pb2.ExportTraceServiceResponse()
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-        def Export(self, request: metrics_service_pb2.ExportMetricsServiceRequest, context: object) -> object:
-            taken["metrics"] += sum(len(scope.metrics) for one in request.resource_metrics for scope in one.scope_metrics)
+        def Export(  # noqa: N802 - gRPC's name
+            self, request: metrics_service_pb2.ExportMetricsServiceRequest, context: object
+        ) -> object:
+            taken["metrics"] += sum(
+                len(scope.metrics) for one in request.resource_metrics for scope in one.scope_metrics
+            )
             return metrics_service_pb2.ExportMetricsServiceResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))

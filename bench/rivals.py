@@ -23,7 +23,13 @@ from bench.echo import MESSAGE, ROOT, Stub
 
 __all__ = ["by_hand", "grpc_client_kit", "interpreter"]
 
-_PACKAGES = ("grpc-client-kit==0.4.0", "tenacity==9.2.1", "aiobreaker==1.2.0")
+_PACKAGES = (
+    "grpc-client-kit==0.4.0",
+    "grpc-server-kit==0.2.1",
+    "opentelemetry-instrumentation-grpc==0.66b2",
+    "tenacity==9.2.1",
+    "aiobreaker==1.2.0",
+)
 _FOLDER = ROOT / ".venv-rivals"
 
 

@@ -5,9 +5,8 @@ Each side of each variant is a process of its own, because telemetry belongs to 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,7 +14,6 @@ import grpc
 import grpc.aio
 
 import kit
-from bench import rivals
 from bench.echo import MESSAGE, Stub, add_echo
 from bench.variants import BARE, POLICY, Once
 
@@ -82,12 +80,103 @@ def _kit(ratio: float | None, *, traces: bool = True) -> Variant:
     return Variant(serve, call)
 
 
+def _sdk(name: str, collector: str) -> Any:
+    """The official SDK as its documentation sets it up: every trace taken, batches over OTLP."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    # A process that makes some thousand calls a second needs a longer queue than the default, or most are dropped.
+    exporter = OTLPSpanExporter(endpoint=f"http://{collector}", insecure=True)
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=16_384))
+    return provider
+
+
+@asynccontextmanager
+async def _served_by(interceptors: Sequence[Any]) -> AsyncIterator[str]:
+    server = grpc.aio.server(interceptors=interceptors)
+    add_echo(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(0)
+
+
+@asynccontextmanager
+async def _instrumented_serve(collector: str) -> AsyncIterator[str]:
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor  # type: ignore[import-not-found, unused-ignore]
+
+    provider = _sdk("server", collector)
+    async with _served_by([aio_server_interceptor(tracer_provider=provider)]) as address:
+        yield address
+    provider.shutdown()
+
+
+@asynccontextmanager
+async def _instrumented_call(address: str, collector: str) -> AsyncIterator[Once]:
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors  # type: ignore[import-not-found, unused-ignore]
+
+    provider = _sdk("client", collector)
+    interceptors = aio_client_interceptors(tracer_provider=provider)
+    async with grpc.aio.insecure_channel(address, interceptors=interceptors) as channel:
+        unary = Stub(channel).Unary
+        yield lambda: unary(MESSAGE)
+    provider.shutdown()
+
+
+@asynccontextmanager
+async def _kits_serve(collector: str) -> AsyncIterator[str]:
+    from grpc_server_kit.aio import interceptors  # type: ignore[import-not-found, unused-ignore]
+    from grpc_server_kit.observability.metrics import GrpcServerMetrics  # type: ignore[import-not-found, unused-ignore]
+
+    provider = _sdk("server", collector)
+    chain = [
+        interceptors.AsyncTracingInterceptor("bench", tracer=provider.get_tracer("bench")),
+        interceptors.AsyncMetricsInterceptor(GrpcServerMetrics(), "bench"),
+    ]
+    async with _served_by(chain) as address:
+        yield address
+    provider.shutdown()
+
+
+@asynccontextmanager
+async def _kits_call(address: str, collector: str) -> AsyncIterator[Once]:
+    import grpc_client_kit as theirs  # type: ignore[import-not-found, unused-ignore]
+    from grpc_client_kit import interceptors
+    from grpc_client_kit.metrics import GrpcClientMetrics  # type: ignore[import-not-found, unused-ignore]
+
+    provider = _sdk("client", collector)
+    watched = interceptors.ObservabilityConfig(tracer=provider.get_tracer("bench"), metrics=GrpcClientMetrics())
+
+    def chain(_target: str) -> Any:
+        return interceptors.build_interceptors(
+            timeout=interceptors.TimeoutConfig(),
+            retry=interceptors.RetryConfig(),
+            circuit_breaker=interceptors.CircuitBreakerConfig(),
+            observability=watched,
+        )
+
+    async with theirs.ChannelPool() as pool:
+        config = theirs.GrpcClientConfig(target=address, insecure=True)
+        async with theirs.GrpcClient(Stub, config=config, pool=pool, interceptor_factory=chain) as stub:
+            unary = stub.Unary
+            yield lambda: unary(MESSAGE)
+    provider.shutdown()
+
+
+_INSTRUMENTED = "opentelemetry-instrumentation-grpc"
+_KITS = "grpc-client-kit + grpc-server-kit"
+
 VARIANTS: Mapping[str, Variant] = {
     BARE: Variant(_bare_serve, _bare_call),
     "kit alone": _kit(None),
     "kit, 100 % traced, metrics": _kit(1.0),
     "kit, 1 % traced, metrics": _kit(0.01),
     "kit, metrics alone": _kit(0.0, traces=False),
+    _INSTRUMENTED: Variant(_instrumented_serve, _instrumented_call),
+    _KITS: Variant(_kits_serve, _kits_call),
 }
 #: Those that need packages of others.
-NEEDS_OTHERS: frozenset[str] = frozenset()
+NEEDS_OTHERS = frozenset({_INSTRUMENTED, _KITS})

@@ -170,9 +170,7 @@ class Begun:
 
     __slots__ = ("breaker", "endpoint", "inner", "permit", "span", "started")
 
-    def __init__(
-        self, inner: Any, started: float, endpoint: Any, breaker: Any, permit: Any, span: Any = None
-    ) -> None:
+    def __init__(self, inner: Any, started: float, endpoint: Any, breaker: Any, permit: Any, span: Any = None) -> None:
         self.inner = inner
         self.started = started
         self.endpoint = endpoint

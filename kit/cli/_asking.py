@@ -50,13 +50,16 @@ class Server:
         return grpc.aio.secure_channel(self.address, self.credentials)
 
 
-def asking(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds ADDRESS and the options by which a server is reached; the function gets `server`."""
+def asking(function: Callable[..., None], *, required: bool = True) -> Callable[..., None]:
+    """Adds ADDRESS and the options by which a server is reached; the function gets `server`.
+
+    Where ADDRESS is not required and not given, that is None.
+    """
 
     @functools.wraps(function)
     def resolved(
         *,
-        address: str,
+        address: str | None,
         timeout: float,
         header: tuple[str, ...],
         ca: Path | None,
@@ -64,12 +67,14 @@ def asking(function: Callable[..., None]) -> Callable[..., None]:
         key: Path | None,
         **others: Any,
     ) -> None:
-        server = Server(
-            address=_address_of(address),
-            timeout=timeout,
-            metadata=tuple(_pair(text) for text in header),
-            credentials=_credentials(ca, cert, key),
-        )
+        server = None
+        if address is not None:
+            server = Server(
+                address=_address_of(address),
+                timeout=timeout,
+                metadata=tuple(_pair(text) for text in header),
+                credentials=_credentials(ca, cert, key),
+            )
         function(server=server, **others)
 
     decorated: Callable[..., None] = resolved
@@ -79,7 +84,7 @@ def asking(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--ca", type=_FILE, help="Certificates that sign the server's; TLS is used."),
         click.option("-H", "--header", multiple=True, metavar="NAME:VALUE", help="Metadata; may be repeated."),
         click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for an answer."),
-        click.argument("address"),
+        click.argument("address", required=required),
     ):
         decorated = decorate(decorated)
     return decorated

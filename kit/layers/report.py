@@ -101,9 +101,10 @@ class ReportLayer:
         now, clock, recent = self._clock.now, self._clock, self._recent
         streams = method.shape is not Shape.UNARY_UNARY
 
-        def settle(call: Call, code: grpc.StatusCode, details: str, stop: StopReason) -> None:
+        def settle(call: Call, code: grpc.StatusCode, details: str, stop: StopReason) -> CallReport | None:
+            """Notes the end. The report, where one was made for somebody."""
             if call.code is not None:
-                return
+                return None
             call.ended, call.code, call.details = now(), code, details
             if call.stop is None:
                 call.stop = stop
@@ -111,10 +112,15 @@ class ReportLayer:
             for tried in call.attempts:
                 tried.settle(code, details, call.ended)
             usual = code is _OK and len(call.attempts) == 1 and not streams and not call.degraded
-            if recent is not None and not usual:
-                recent.note(call, report_of(call, call.ended), clock)
+            wanted = recent is not None and not usual
+            if not wanted and not call.collectors:
+                return None
+            report = report_of(call, call.ended)
+            if recent is not None and wanted:
+                recent.note(call, report, clock)
             for seen in call.collectors:
-                seen.append(report_of(call, call.ended))
+                seen.append(report)
+            return report
 
         async def handle(call: Call) -> Outcome:
             begun = call.begun
@@ -131,13 +137,16 @@ class ReportLayer:
                     call.refused_by, stop = error.states, StopReason.BREAKER_OPEN
                 elif error.code() is _LATE and now() >= call.expires_at - _SLACK:
                     stop = StopReason.DEADLINE
-                settle(call, error.code(), error.details() or "", stop)
-                report = report_of(call, call.ended)
+                report = settle(call, error.code(), error.details() or "", stop) or report_of(call, call.ended)
                 outcome.error = as_call_error(error, report)
                 if log.isEnabledFor(logging.INFO):
                     _log(report)
             elif method.shape.streams_responses:
-                call.when_ended(lambda code, details: settle(call, code, details, _reason(code)))
+
+                def ended(code: grpc.StatusCode, details: str) -> None:
+                    settle(call, code, details, _reason(code))
+
+                call.when_ended(ended)
             else:
                 settle(call, _OK, "", StopReason.OK)
             return outcome

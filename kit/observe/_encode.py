@@ -2,7 +2,7 @@
 
 What all spans of a plan with the same outcome have in common is serialised once, by the class of the protobuf message
 itself; to it come ids and times, which have a fixed length. The fields of a message may stand in any order, so the two
-are a valid message together. A record with something of its own (an event, an attribute, a text) goes through the class.
+are a valid message together. A record with something of its own (an event, an attribute, a text) goes by the class.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from opentelemetry.semconv.attributes import error_attributes
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 from opentelemetry.trace.span import TraceState
 
-from kit.observe.records import Kept, Pair, Plan, Record
+from kit.observe.recorder import Kept
+from kit.observe.records import Pair, Plan, Record
 
 __all__ = ["KEPT", "Encoder"]
 
@@ -86,8 +87,8 @@ class Encoder:
                 found.append(item)
                 continue
             record, why = (item.record, item.why) if isinstance(item, Kept) else (item, "")
-            for one in record.records() if isinstance(record, Pair) else (record,):
-                found.append(self._span(one, offset, why))
+            whole = record.records() if isinstance(record, Pair) else (record,)
+            found += [self._span(one, offset, why) for one in whole]
         return found
 
     def _span(self, record: Record, offset: int = 0, why: str = "") -> ReadableSpan:
@@ -156,7 +157,7 @@ def _template(plan: Plan, record: Record | Pair, key: Any, attempt: bool = False
     if found is None:
         whole = record if isinstance(record, Record) else record.records()[attempt]
         found = plan.templates[key] = _Template(whole)
-    return found  # type: ignore[no-any-return]  # see Plan
+    return found
 
 
 def _plain(record: Record, offset: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The official OTLP exporters, fed with what the kit has: their channel, retries, headers, TLS and environment variables.
+"""The official OTLP exporters, fed with what the kit has; channel, retries, headers, TLS and variables are theirs.
 
 `SpanExport` overrides what its class asks subclasses for, `_translate_data` and `_count_data`
 (`tests/unit/observe/test_otlp.py` guards that). Metrics go by the SDK's own public data classes.
@@ -135,7 +135,9 @@ def _metric(family: dict[str, Any], began: int, now: int) -> Metric | None:
         points = [_histogram_point(one, family["bounds"], began, now) for one in series]
         data = Histogram(points, AggregationTemporality.CUMULATIVE)
     else:
-        numbers = [NumberDataPoint(one["labels"], began if kind == "counter" else 0, now, one["value"]) for one in series]
+        numbers = [
+            NumberDataPoint(one["labels"], began if kind == "counter" else 0, now, one["value"]) for one in series
+        ]
         data = Sum(numbers, AggregationTemporality.CUMULATIVE, True) if kind == "counter" else Gauge(numbers)
     return Metric(family["name"], family["help"], family["unit"], data)
 

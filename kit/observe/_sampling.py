@@ -18,7 +18,7 @@ _PARENTS = (
     r"remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
     r"localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler"
 )
-_USUAL = re.compile(r"ParentBased\{root:(?P<root>.+?),%s\}" % _PARENTS)
+_USUAL = re.compile(rf"ParentBased\{{root:(?P<root>.+?),{_PARENTS}\}}")
 
 
 class Sampling:

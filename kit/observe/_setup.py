@@ -15,7 +15,7 @@ from kit.errors import ConfigurationError
 from kit.observe import calls, metrics, tracing
 from kit.observe._provider import CurrentProvider
 from kit.observe._state import STATE
-from kit.observe.records import Keeping, Recorder
+from kit.observe.recorder import Keeping, Recorder
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -113,9 +113,9 @@ def setup(
     replaces what was set up before.
 
     `sample_ratio` is the share of traces that begin here and are taken, 0 to 1; `sampler` is one of the SDK's; without
-    both OTEL_TRACES_SAMPLER decides, which takes everything by default. Of the calls that are not sampled those are kept
-    all the same that failed (`keep_errors`) or took longer than so many seconds (`keep_slower_than`), up to 50 a second;
-    not where the sampler never takes any.
+    both OTEL_TRACES_SAMPLER decides, which takes everything by default. Of the calls that are not sampled those are
+    kept all the same that failed (`keep_errors`) or took longer than so many seconds (`keep_slower_than`), up to 50 a
+    second; not where the sampler never takes any.
 
     With `span_processors` the kit's spans are the SDK's, which costs more, and the processors see them start and end.
 
@@ -132,18 +132,19 @@ def setup(
         raise ConfigurationError(f"sample_ratio={sample_ratio!r}: 0 to 1, and not beside a sampler")
     endpoint = otlp_endpoint or _from_env()
     traced = exporter is not None or bool(endpoint) or bool(span_processors)
-    counts = metrics if metrics is not None else bool(endpoint or os.environ.get("KIT_METRICS_LISTEN") or metric_exporter)
+    counts = (
+        metrics if metrics is not None else bool(endpoint or os.environ.get("KIT_METRICS_LISTEN") or metric_exporter)
+    )
     if not (traced or counts):
         return None
-    batch, made, processors = None, None, ()
+    batch, made = None, None
     resource = _resource(service_name)
     if traced:
         keeping = (keep_errors, math.inf if keep_slower_than is None else keep_slower_than)
         batch, made = _trace(resource, endpoint, exporter, _sampler(sampler, sample_ratio), keeping, span_processors)
-        processors = tuple(span_processors)
     counted = _count(resource, endpoint, metric_exporter) if counts else None
     _current = Telemetry(made, batch, counted)
-    _current._processors = processors
+    _current._processors = tuple(span_processors)
     atexit.register(_current.shutdown)
     return _current
 

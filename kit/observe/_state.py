@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from opentelemetry import trace
 
-    from kit.observe.records import Recorder
+    from kit.observe.recorder import Recorder
 
 __all__ = ["STATE"]
 

@@ -149,7 +149,9 @@ class LineWriter:
                 view = view[os.write(self._fd, view) :]
             except BlockingIOError:
                 # Somebody has made the descriptor a non-blocking one.
-                if not select.select([], [self._fd], [], _STUCK)[1]:
+                waiting = select.poll()
+                waiting.register(self._fd, select.POLLOUT)
+                if not waiting.poll(_STUCK * 1000):
                     raise
 
     def _follow(self) -> None:

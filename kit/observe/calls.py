@@ -192,7 +192,9 @@ def _histogram(
     name: str, what: str, found: Iterable[tuple[Mapping[str, str], _Durations]], status: str
 ) -> dict[str, Any]:
     series = [
-        buckets.reading({**labels, status: code}) for labels, durations in found for code, buckets in durations.readings()
+        buckets.reading({**labels, status: code})
+        for labels, durations in found
+        for code, buckets in durations.readings()
     ]
     return {
         "name": name,

@@ -53,17 +53,21 @@ def is_secret(name: str) -> bool:
 
 # Text
 
-#: A value after a name: quoted, quoted in quoted text, or bare; not one that is taken out already.
-_VALUE = (
-    r"""(?!\[redacted\])[bru]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?"""
-    r"""|\\{1,9}"(?:(?!\\{1,9}").)*(?:\\{1,9}")?|\\{1,9}'(?:(?!\\{1,9}').)*(?:\\{1,9}')?|[^\s"',;&<>)}\]\\]+)"""
-)
 _IS = r"""\\*["']?\s*[:=]\s*"""
 _HEADER = r"(?:proxy-)?authorization|(?:set-)?cookie"
 _NAME = r"pass(?:word|wd|phrase)|pwd|secret|(?:api|access|private|secret|signing)[_-]?key"
+#: A value after a name: quoted, quoted in quoted text, or bare, with HTTP's scheme before it; not another name, and not
+#: one that is taken out already.
+_VALUE = (
+    rf"""(?!\[redacted\]|\\*["']?(?:\w+[_-])?(?:{_NAME}|token){_IS})(?:(?:bearer|basic)\s+[^\s"',;]+"""
+    r"""|[bru]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)"""
+    r"""|\\{1,9}"(?:(?!\\{1,9}").)*(?:\\{1,9}")?|\\{1,9}'(?:(?!\\{1,9}').)*(?:\\{1,9}')?"""
+    r"""|[({\[]+[^\s"',;&<>)}\]\\]*|[^\s"',;&<>(){}\[\]\\][^\s,;&<>)}\]\\]*)"""
+)
 _KEY_OF = (
     r"gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{8,}|AIza[\w-]{30,}|[sr]k_live_\w{10,}"
 )
+#: In this order: what stands under a name is taken out whole before its parts are looked at.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A private key whose end is missing goes to the end of the text.
     (
@@ -72,14 +76,6 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         REDACTED,
     ),
-    # "bearer of news" and "basic validation" are no credentials.
-    (
-        re.compile(r"(?i)\b(bearer\s+)(?!\[redacted\])(?=[^\s\"']{20}|[a-z]*[^a-z\s\"'.,;:)])[^\s\"',;)}\]]+"),
-        rf"\1{REDACTED}",
-    ),
-    (re.compile(r"\b([Bb]asic\s+)(?=[a-z]*[A-Z0-9+/=])[A-Za-z0-9+/]{4,}=*"), rf"\1{REDACTED}"),
-    (re.compile(r"(?<![\w-])eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), REDACTED),
-    (re.compile(r"(?<=://)[^\s/?#\"'<>]*@"), f"{REDACTED}@"),
     (
         re.compile(rf"(?i)(?<![a-z0-9])({_HEADER})(\\*[\"']?\s*[:=,]\s*\\*[\"']?)[^\r\n\"'\\]+"),
         rf"\1\2{REDACTED}",
@@ -93,6 +89,16 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{REDACTED}",
     ),
+    # "bearer of news" and "Basic Authentication" are no credentials.
+    (
+        re.compile(
+            r"\b((?i:bearer|basic)\s+)(?!\[redacted\])"
+            r"(?=[^\s\"']{20}|[A-Z]?[a-z]*[^A-Za-z\s\"'.,;:)]|[A-Z]?[a-z]+[A-Z]|[A-Z]{2})[^\s\"',;)}\]]+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), REDACTED),
+    (re.compile(r"(?<=://)[^\s/?#\"'<>]*@"), f"{REDACTED}@"),
     (re.compile(rf"\b(?:{_KEY_OF})"), REDACTED),
 )
 
@@ -173,4 +179,7 @@ def _clean(value: Any, depth: int) -> Any:
         return [value[0], REDACTED]
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
         return [_clean(item, depth - 1) for item in value]
-    return redacted_text(str(value))
+    try:
+        return redacted_text(str(value))
+    except Exception:  # noqa: BLE001 - a line is no reason for the code that writes it to fail
+        return f"[{type(value).__name__} that cannot be printed]"

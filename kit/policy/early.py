@@ -27,7 +27,7 @@ def check_early(given: Overrides) -> None:
     services = {method.rpartition("/")[0] for method in known}
     for key in given.tables:
         if key.rpartition("/")[0] not in services and not any(_is_below(other, key) for other in given.tables):
-            breaker = merge(_down_to(key, given.tables)).breaker
+            breaker = merge(_breakers_down_to(key, given.tables)).breaker
             if breaker is not None:
                 with refused(key, "breaker"):
                     BreakerRules.of(breaker)
@@ -38,8 +38,9 @@ def _is_below(other: str, key: str) -> bool:
     return other != key and (key == "*" or (key.endswith("/*") and other.startswith(key[:-1])))
 
 
-def _down_to(key: str, tables: Mapping[str, Leaves]) -> Leaves:
+def _breakers_down_to(key: str, tables: Mapping[str, Leaves]) -> Leaves:
     found: Leaves = {}
     for each in dict.fromkeys(("*", f"{key.rpartition('/')[0]}/*", key)):
         found |= tables.get(each, {})
-    return found
+    # The rest may contradict itself here, and not where it is put together: what is nearer turns other things off.
+    return {name: value for name, value in found.items() if name.startswith("breaker.")}

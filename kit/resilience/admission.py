@@ -123,8 +123,8 @@ class AdmissionControl:
         self._stretch = [1.0] * (len(Priority) + 1)
         #: Calls that are admitted and not settled.
         self.running = 0
-        #: While fewer run, a call may begin without a permit: count it in `running`, and tell its end by `passed`. It is
-        #: 0 while somebody waits, or the limit is lower than its ceiling.
+        #: While fewer run, a call may begin without a permit: count it in `running`, and tell its end by `passed`. 0
+        #: while somebody waits, or the limit is lower than its ceiling.
         self.at_once = options.max_concurrent
         #: How many were refused, by priority and reason.
         self.refused: Counter[tuple[Priority, Refusal]] = Counter()

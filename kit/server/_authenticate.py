@@ -38,7 +38,8 @@ class PeerNamesLayer:
         async def handle(call: ServerCall) -> Any:
             peer = self._peers.of(call.context)
             if not self._takes(peer):
-                raise denied(f"this server does not take calls from {peer}", "PEER_NOT_ALLOWED")
+                who = peer or "a certificate without names"
+                raise denied(f"this server does not take calls from {who}", "PEER_NOT_ALLOWED")
             return await inner(call)
 
         return handle

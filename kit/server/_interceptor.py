@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -9,10 +10,13 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
+from kit.errors import ConfigurationError
+from kit.observe import errors as error_log
 from kit.policy import PolicySource, Resolved
 from kit.resilience.admission_rules import Admission
 from kit.server._access import AccessLog
 from kit.server._admit import AdmitLayer, Gate
+from kit.server._answers import answer_to
 from kit.server._call import arrived
 from kit.server._errors import ErrorRules
 from kit.server._pipeline import ServerPipeline, server_pipeline
@@ -51,7 +55,10 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
         """What serves the call that has `arrived`: the method with the pipeline around it, or its refusal."""
         known = self._wrapped.get(method)
         if known is None and len(self._wrapped) < _MAX_KEPT:
-            self._bind(rpc, method)
+            try:
+                self._bind(rpc, method)
+            except ConfigurationError as error:
+                self._wrapped[method] = (rpc, _misdeclared(error, method), None)
             known = self._wrapped[method]
         elif known is None or known[0] is not rpc:
             # It is made anew for each call, by a handler for any name.
@@ -71,6 +78,21 @@ class KitServerInterceptor(grpc.aio.ServerInterceptor):
     def failing(self, error: Exception, method: str) -> _Rpc:
         """A method that fails, as the pipeline lets it."""
         return self._pipeline.wrap(_raising(error), method)
+
+
+def _misdeclared(error: ConfigurationError, method: str) -> _Rpc:
+    """A method that cannot be served as it is declared: INTERNAL with an id, under which the log says what is wrong.
+
+    `kit.Server` looks before it starts. On a stock server it shows when the method is called first.
+    """
+    answer = answer_to(error, lambda: secrets.token_hex(8))
+    error_log.error("a method is not served", method=method, error_id=answer.error_id, error=str(error))
+
+    async def refuse(_requests: object, context: Any) -> None:
+        await context.abort(answer.code, answer.message, answer.trailing)
+
+    handler: _Rpc = grpc.stream_stream_rpc_method_handler(refuse)
+    return handler
 
 
 def _raising(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:

@@ -23,8 +23,8 @@ from kit.server._call import Handler, Serialized, ServerCall, ServerMethod
 
 log = get_logger("kit.server")
 
-#: What gRPC adds to a timeout at most when it is sent (see `kit.resilience.deadline`), and seconds beside that: a client
-#: whose time is up cancels so much before the end that is known here.
+#: What gRPC adds to a timeout at most when it is sent (see `kit.resilience.deadline`), and seconds beside that: a
+#: client whose time is up cancels so much before the end that is known here.
 _ROUNDED, _SLACK = 0.04, 0.005
 
 

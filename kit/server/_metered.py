@@ -33,8 +33,9 @@ class Metered:
         """Raises ConfigurationError for what is no address."""
         self._name = name
         self._in_flight = in_flight
-        address = metrics_address(listen)
-        self._port = MetricsPort(address, _text) if address else None
+        #: Where metrics are given out, "" for nowhere; of several workers by their parent.
+        self.address = metrics_address(listen)
+        self._port = MetricsPort(self.address, _text) if self.address else None
         self._turned_on = False
         self._lag: LoopLag | None = None
         self._gauge: metrics.Gauge | None = None
@@ -44,10 +45,15 @@ class Metered:
         """Where metrics are given out; 0 for nowhere."""
         return 0 if self._port is None else self._port.port
 
+    def leave_to_parent(self) -> None:
+        """Counts, and opens no port: the parent of several workers asks each of them. Before the start."""
+        self._port = None
+
     async def start(self) -> None:
         """Opens the port, which turns counting on. Raises ConfigurationError where it is taken."""
         if self._port is not None:
             await self._port.open()
+        if self.address:
             self._turned_on = not STATE.metrics
             calls.count(True)
         if STATE.metrics:

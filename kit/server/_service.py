@@ -7,7 +7,7 @@ the method is one look into a dictionary. Interceptors of a user's own are run b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -38,7 +38,7 @@ class GrpcServer(grpc.aio.Server):
         chain = [kit, *interceptors] if interceptors else []
         self._grpc = grpc.aio.server(interceptors=chain, options=options)
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         self._others.extend(generic_rpc_handlers)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, _Rpc]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Awaitable
 from time import monotonic
@@ -12,7 +13,6 @@ import grpc
 from kit.observe import tracing
 from kit.observe._state import STATE
 from kit.observe.calls import ServerCalls, server_calls
-from kit.observe.records import Quiet
 from kit.server._call import Handler, ServerCall, ServerMethod
 
 #: Probes come every few seconds and tell nothing.
@@ -44,22 +44,23 @@ class TelemetryLayer:
                     counts = server_calls(path)
                 counts.started += 1
             recorder = STATE.recorder
-            record = None if recorder is None else recorder.served(plan, call.metadata, started)
+            record, slower_than = None, math.inf
+            if recorder is not None:
+                record, slower_than = recorder.served(plan, call.metadata, started), recorder.slower_than
             try:
                 return await (inner(call) if STATE.tracer is None else spanned(call))
             finally:
                 ended = monotonic()
                 code, seconds = call.code, ended - started
-                if record is not None and (record.sampled or code is not _OK or seconds > recorder.slower_than):  # type: ignore[union-attr]  # they come together
-                    whole = record.record() if type(record) is Quiet else record
-                    whole.finish(code, call.details, now=ended)
+                if record is not None and (record.sampled or code is not _OK or seconds > slower_than):
+                    record.record().finish(code, call.details, now=ended)
                 if counts is not None and STATE.metrics:
                     buckets = counts.ok if code is _OK else counts.durations.of(code)
                     index = bisect_left(buckets.bounds, seconds)
                     buckets.counts[index] += 1
                     buckets.sum += seconds
                     if record is not None and record.sampled:
-                        buckets.exemplars[index] = (seconds, record)
+                        buckets.exemplars[index] = (seconds, record.record())
 
         async def spanned(call: ServerCall) -> Any:
             """With the SDK's own span."""

@@ -150,7 +150,7 @@ class Workers:
         async def text() -> bytes:
             return metrics.render(await self.snapshots())
 
-        listen = os.environ.get("KIT_METRICS_LISTEN", "")
+        listen = self._server._metered.address
         return MetricsPort(listen, text) if listen else None
 
     # What can be asked

@@ -35,13 +35,13 @@ from kit.server._inflight import InFlight
 from kit.server._interceptor import KitServerInterceptor
 from kit.server._limit import Limit
 from kit.server._limits import ConnectionLimits
-from kit.server._ops import Ops, tell_drain, tell_started
 from kit.server._metered import Metered
+from kit.server._ops import Ops, tell_drain, tell_started
 from kit.server._options import server_options
 from kit.server._pipeline import server_pipeline
 from kit.server._recorder import Recorder
-from kit.server._service import GrpcServer
 from kit.server._security import Security
+from kit.server._service import GrpcServer
 from kit.server._tls import ServerTls
 from kit.server._worker import processes
 from kit.server.auth import Authenticator
@@ -378,6 +378,7 @@ class Server(WithHealth):
             self._options, listen=f"{host}:{port}", register=False, channel=(*channel, ("grpc.so_reuseport", 1))
         )
         self._vitals.share_port()
+        self._metered.leave_to_parent()
 
     async def _run(self, name: str, function: AsyncFunction) -> None:
         try:

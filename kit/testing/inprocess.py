@@ -17,6 +17,8 @@ from kit.errors import UsageTypeError
 from kit.layers import StorageFactory
 from kit.policy import PolicySource
 from kit.server import Server
+from kit.server.idempotency import MemoryStore
+from kit.server.idempotency._source import StoreSource
 from kit.testing.faults import Faults
 
 __all__ = ["ChannelArguments", "InProcess"]
@@ -43,7 +45,8 @@ class InProcess:
 
     `faults` is where calls can be made to fail; it is there even if none is given. `clock` is what the channel waits
     and measures by; with `VirtualClock(autojump=True)` backoffs take no time. Nobody is asked who calls, whatever the
-    .proto says, unless `authenticators` are given. Any other argument is the channel's.
+    .proto says, unless `authenticators` are given. Idempotency keys are kept in memory, unless `idempotency` says
+    where, as for `kit.Server`. Any other argument is the channel's.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class InProcess:
         policy: PolicySource = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         authenticators: Sequence[Authenticator] | None = None,
+        idempotency: StoreSource = None,
         faults: Faults | None = None,
         clock: Clock = SYSTEM,
         **channel: Unpack[ChannelArguments],
@@ -73,6 +77,7 @@ class InProcess:
             interceptors=(self.faults, *interceptors),
             authenticators=() if authenticators is None else authenticators,
             insecure_ignore_auth=authenticators is None,
+            idempotency=MemoryStore() if idempotency is None else idempotency,
         )
         self.server.add(servicer, add_to_server)
         self._policy = policy

@@ -16,6 +16,8 @@ from services.search.answers import Answers, SharedAnswers
 from services.search.catalog import Catalog
 from services.search.config import Config
 from services.search.library import Library
+from services.search.query import QuerySyntaxError
+from services.search.requests import unreadable_query
 from services.search.service import SearchService
 from services.search.workspaces import Workspaces
 
@@ -46,6 +48,7 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
     server = kit.Server(
         "search",
         single_process="it answers from a catalogue in memory, and another process would not see what is published",
+        errors={QuerySyntaxError: unreadable_query},
     )
     server.add(service, search_pb2_grpc.add_SearchServiceServicer_to_server)
     server.on_start(neighbours.open)

@@ -24,6 +24,7 @@ __all__ = [
     "place_of",
     "query_of",
     "token_of",
+    "unreadable_query",
     "workspace_of",
 ]
 
@@ -56,22 +57,23 @@ def log_of(name: str) -> tuple[str, str, int]:
 def query_of(
     text: str, start: timestamp_pb2.Timestamp | None = None, end: timestamp_pb2.Timestamp | None = None
 ) -> query_pb2.Query:
-    """The normal form of a query in text form, restricted to [start, end)."""
+    """The normal form of a query in text form, restricted to [start, end). Raises QuerySyntaxError as well."""
     low = None if start is None else _micros(start, "start_time")
     high = None if end is None else _micros(end, "end_time")
     if low is not None and high is not None and low > high:
         raise invalid("start_time", "must not be after end_time")
-    try:
-        query = parse(text)
-    except QuerySyntaxError as error:
-        raise InvalidArgument(
-            f"query: {error}",
-            reason="QUERY_SYNTAX",
-            domain=DOMAIN,
-            metadata={"position": str(error.position)},
-            violations=[FieldViolation("query", str(error))],
-        ) from error
-    return normalise(with_times(query, low, high))
+    return normalise(with_times(parse(text), low, high))
+
+
+def unreadable_query(error: QuerySyntaxError) -> InvalidArgument:
+    """What a query that cannot be read is to a caller."""
+    return InvalidArgument(
+        f"query: {error}",
+        reason="QUERY_SYNTAX",
+        domain=DOMAIN,
+        metadata={"position": str(error.position)},
+        violations=[FieldViolation("query", str(error))],
+    )
 
 
 def order_of(text: str) -> Order:

@@ -57,6 +57,9 @@ class Chain:
                 answer: StringValue = await following(request)
                 return answer
             finally:
+                # More than one turn of the loop, as a real clean-up takes; nobody cancels it a second time.
+                for _ in range(5):
+                    await asyncio.sleep(0)
                 self.alive -= 1
                 self.ended.append(name)
                 self._changed.set()

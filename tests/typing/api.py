@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import grpc
 import grpc.aio
@@ -14,6 +14,7 @@ import kit
 from kit.client import ChannelEvent, ChannelStatistics, EndpointCheck, Health, HealthReport, PolicyReloaded
 from kit.health import DiskSpace, Finding, HealthEvent, HealthResult
 from kit.server import ServerCall
+from kit.server.idempotency import MemoryStore, SqlStore, effect
 from kitapi.v1 import events_pb2
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 
@@ -117,7 +118,14 @@ async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
     assert_type(one, kit.Server)
     assert_type(await one.start(), int)
     await one.stop()
-    grpc.aio.server(interceptors=kit.server_interceptors())
+    grpc.aio.server(interceptors=kit.server_interceptors(validate=False, access_log=True))
+    kit.Server(
+        "cache",
+        access_log=kit.AccessLog(sample=0.1, slow=0.5),
+        errors={LookupError: kit.errors.NotFound, ValueError: lambda error: kit.errors.Aborted(str(error))},
+    )
+    kit.observe.channel("business").info("imported", lines=10)
+    assert_type(kit.observe.redacted(cache_pb2.GetRequest(key="a")), dict[str, Any])
     guarded = kit.Server(
         "cache",
         authenticators=[
@@ -135,5 +143,11 @@ async def server(servicer: cache_pb2_grpc.CacheServiceServicer) -> None:
     assert_type(guarded, kit.Server)
     assert_type(guarded.limits()[0].used, float)
     kit.Server("cache", admission=None)
+    kit.Server("cache", idempotency=SqlStore("postgresql://kit@db/keys", lease=30.0))
+    kit.Server("cache", idempotency=MemoryStore())
+    kit.Server("cache", idempotency=False)
+    assert_type(kit.idempotency_key(), str | None)
+    async with effect(servicer) as connection:
+        await connection.execute("any")
     assert_type(kit.principal(), kit.auth.Principal | None)
     assert_type(kit.data_dir(), Path)

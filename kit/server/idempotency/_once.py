@@ -199,7 +199,7 @@ class Once:
                 raise _taken_over(ticket) from error
 
     def _count(self, outcome: str) -> None:
-        calls.add(**{"rpc.method": self._path, "outcome": outcome})
+        calls.add(1, **{"rpc.method": self._path, "outcome": outcome})
 
     def _serving(self, call: ServerCall, key: str, ticket: Ticket | None) -> Serving:
         return Serving(call, key, ticket, self._keeper, self._ttl, self._write)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import grpc
@@ -13,10 +14,12 @@ from click.testing import CliRunner
 from kit import events
 from kit.cli import main
 from kit.events import MemoryBus
+from kit.server import Server, ServerTls
 from kit.server.auth import ApiKeys, Principal, digest_of
 from kitapi.v1 import events_pb2
 from tests.integration.cli.program import ask, kit
 from tests.integration.ops.shop import BUSY, TAKE, shop
+from tests.integration.server.certificates import Ca
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -83,6 +86,27 @@ async def test_a_breaker_is_set_by_who_may() -> None:
         assert "CLOSED" in closed.out
 
 
+async def test_a_server_with_tls_is_asked_with_its_authority(tmp_path: Path) -> None:
+    ca = Ca(tmp_path / "ca")
+    pair, client = ca.issue("server", "127.0.0.1"), ca.issue("client", "operator.example")
+    tls = ServerTls(
+        certificate_chain=pair.chain,
+        private_key=pair.key,
+        client_ca=ca.root,
+        allowed_names=["operator.example"],
+    )
+    server = Server("guarded", tls=tls, register=False, grace=0.0)
+    async with server:
+        shown = ("--cert", str(client.chain), "--key", str(client.key))
+        known, plain = await asyncio.gather(
+            ask("limits", server.address, "--ca", str(ca.root), *shown), kit("limits", server.address)
+        )
+    assert known.code == 0, known.err
+    assert known.out.startswith("TARGET")
+    assert plain.code == 2
+    assert "TLS" in plain.err
+
+
 async def test_who_cannot_be_asked_is_named_with_what_to_do(tmp_path: Path) -> None:
     async with shop(admin=False) as it:
         address = it.server.address
@@ -97,6 +121,15 @@ async def test_who_cannot_be_asked_is_named_with_what_to_do(tmp_path: Path) -> N
     assert (gone.code, followed.code) == (2, 2)
     assert gone.err.startswith(f"{address}: UNAVAILABLE")
     assert "Traceback" not in gone.err + followed.err
+
+
+async def test_ports_of_another_process_s_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_DATA_DIR", str(tmp_path))
+    async with shop(register=True) as it:
+        there, by_name = await asyncio.gather(ask("ports", it.server.address), ask("ports", "--json", "shop"))
+        assert there.code == 0, there.err
+        assert there.out.splitlines()[1].split()[:4] == ["shop", it.server.address, str(os.getpid()), "yes"]
+        assert json.loads(by_name.out)["healthy"] is True
 
 
 async def test_free_ports_are_found(tmp_path: Path) -> None:

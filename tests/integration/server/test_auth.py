@@ -13,6 +13,10 @@ import pytest
 import kit
 from kit.auth import ApiKeys, JwtAuthenticator, PeerCertificate, Principal, digest_of
 from kit.errors import ConfigurationError, details_of
+from kit.policy.followed import INTERVAL
+from kit.server._interceptor import KitServerInterceptor
+from kit.server._pipeline import ServerPipeline, server_pipeline
+from kit.testing import VirtualClock
 from tests.integration.server.certificates import Ca
 from tests.integration.server.conftest import Serve
 from tests.integration.server.echo import METHODS, SERVICE, Context, Echo, add_echo, call, failure
@@ -243,6 +247,28 @@ async def test_keys_over_a_plain_connection_from_elsewhere_are_warned_of(caplog:
         async with kit.Server("echo", listen="0.0.0.0:0", register=False, grace=0.0, authenticators=[KEYS]):
             pass
     assert "over plain connections" in caplog.text
+
+
+@pytest.mark.parametrize("authenticators", [[KEYS], []], ids=["known", "unknown"])
+async def test_rights_that_are_declared_later_hold_from_the_next_call_on(
+    tmp_path: Path, authenticators: list[ApiKeys]
+) -> None:
+    file, clock = tmp_path / "policy.toml", VirtualClock()
+    file.write_text("")
+    pipeline = ServerPipeline(server_pipeline(authenticators=authenticators).layers, file, clock=clock)
+    server = grpc.aio.server(interceptors=[KitServerInterceptor(pipeline)])
+    add_echo(Echo(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert await call(channel, "UnaryUnary", "x", **key("k-reader")) == ["x"]
+        file.write_text(f'["/{SERVICE}/*"]\nauth.scopes = ["echo.call"]\n')
+        await clock.advance(2 * INTERVAL)
+        denied = (await failure(channel, "UnaryUnary", **key("k-reader"))).code()
+        if authenticators:
+            assert await call(channel, "UnaryUnary", "x", **key("k-caller")) == ["x"]
+    await server.stop(0)
+    assert denied is (grpc.StatusCode.PERMISSION_DENIED if authenticators else grpc.StatusCode.UNAUTHENTICATED)
 
 
 async def test_nothing_that_is_secret_is_in_the_log(

@@ -38,7 +38,8 @@ class Followed:
     call: Any
 
     async def code(self) -> grpc.StatusCode:
-        return await self.call(StringValue(value="x")).code()
+        code: grpc.StatusCode = await self.call(StringValue(value="x")).code()
+        return code
 
     async def write(self, content: str) -> None:
         """Puts another file in the place of the file, and lets the time pass in which it is taken."""

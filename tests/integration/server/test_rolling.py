@@ -182,6 +182,7 @@ async def test_no_call_fails_and_every_finally_runs_while_servers_are_restarted_
         await load.end()
         for address in fleet.addresses:
             assert await fleet.stop(address) == 0
+    print(f"{load.succeeded.total()} calls:", dict(load.succeeded))
     assert load.failed == []
     records = fleet.records()
     assert records["begin"] == records["finally"] == load.succeeded.total()

@@ -25,17 +25,19 @@ LIMIT = 20
 
 def server(name: str = "Named", **options: Any) -> kit.Server:
     """A server of one method, whose request is the message `name`."""
+    return kit.Server("kept", register=False, grace=0, **options).add(None, lambda _, to: add_echo(name, to))
+
+
+def add_echo(name: str, to: Any) -> None:
+    """What generated code has."""
     kind = MESSAGES[name]
 
     async def echo(request: Any, context: Any) -> Any:
         return request
 
-    def add(_servicer: object, to: Any) -> None:
-        handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo, kind.FromString, kind.SerializeToString)}
-        to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("kept.v1.Service", handlers),))
-        to.add_registered_method_handlers("kept.v1.Service", handlers)
-
-    return kit.Server("kept", register=False, grace=0, **options).add(None, add)
+    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo, kind.FromString, kind.SerializeToString)}
+    to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("kept.v1.Service", handlers),))
+    to.add_registered_method_handlers("kept.v1.Service", handlers)
 
 
 def stub(channel: grpc.aio.Channel) -> Any:
@@ -78,3 +80,23 @@ async def test_rules_without_the_extra_stop_the_start(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "protovalidate" else found(name))
     with pytest.raises(ConfigurationError, match=r"grpc-service-kit\[validate\]"):
         await server().start()
+
+
+async def test_on_a_stock_server_a_method_with_rules_that_make_no_sense_fails_without_words_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stock = grpc.aio.server(interceptors=kit.server_interceptors())
+    add_echo("Broken", stock)
+    port = stock.add_insecure_port("127.0.0.1:0")
+    await stock.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await stub(channel)(MESSAGES["Named"](name="ab"), timeout=LIMIT)
+            assert failed.value.code() is grpc.StatusCode.INTERNAL
+    await stock.stop(0)
+    said = str(failed.value.details())
+    assert said.startswith("internal error, id ")
+    (record,) = [record for record in caplog.records if record.name == "kit.error"]
+    assert said.rpartition(" ")[2] in record.getMessage()
+    assert "the rules of kept.v1.Broken cannot be used" in record.getMessage()

@@ -128,7 +128,7 @@ async def counted(address: str) -> int:
 
 async def test_two_processes_serve_one_port_under_one_name_and_end_with_their_parent(tmp_path: Path) -> None:
     scraped = free_address()
-    async with running(tmp_path, "--workers", "2", KIT_METRICS_LISTEN=scraped) as parent, AsyncExitStack() as stack:
+    async with running(tmp_path, "--workers", "2", METRICS=scraped) as parent, AsyncExitStack() as stack:
         instance = await parent.registered(two)
         pids = workers_of(instance)
         assert instance.pid == parent.process.pid

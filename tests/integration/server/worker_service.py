@@ -31,7 +31,7 @@ class Impatient(_workers.Workers):
         super().__init__(served, count, alive=AliveRules(every=0.2, timeout=1.0, failures=3))
 
 
-server = kit.Server("pids", register=True).add(Pids(), add_echo)
+server = kit.Server("pids", register=True, metrics_listen=os.environ.get("METRICS")).add(Pids(), add_echo)
 
 if __name__ == "__main__":
     if os.environ.get("IMPATIENT"):

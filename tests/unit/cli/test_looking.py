@@ -62,6 +62,13 @@ def test_ports_lists_the_local_registry(tmp_path: Path, monkeypatch: pytest.Monk
     assert CliRunner().invoke(main, ["ports"]).output.splitlines() == ["SERVICE  ADDRESS  PID  SINCE  INSTANCE"]
 
 
+def test_ports_names_the_processes_of_a_server_with_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_DATA_DIR", str(tmp_path))
+    with Registry().register("search", "127.0.0.1:5", metadata={"workers": "11,12"}):
+        plain = CliRunner().invoke(main, ["ports"])
+    assert f" {os.getpid()} (workers 11 12) " in plain.output
+
+
 def test_every_command_has_help() -> None:
     listed = CliRunner().invoke(main, ["--help"])
     assert listed.exit_code == 0

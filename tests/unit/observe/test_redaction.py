@@ -51,6 +51,10 @@ LOOSE = settings(deadline=None)
 #: What no text around it has, so that its absence is told for certain.
 NEEDLES = st.text("bcdfghjkmnpqrstvwxz0123456789", min_size=20, max_size=24).map(lambda text: f"Q{text}Z7")
 SURROUNDINGS = st.text(st.characters(codec="utf-8", exclude_characters="\\"), max_size=30)
+#: Words that begin something that is redacted, before something else that is.
+LURES = st.sampled_from(
+    ["Basic", "bearer", "password=", "secret:", "token=", "pwd =", "Cookie", "authorization", "eyJ"]
+)
 
 
 def filled(needle: str) -> Any:
@@ -185,7 +189,7 @@ HIDDEN = [
 
 @pytest.mark.parametrize("pattern", HIDDEN)
 @LOOSE
-@given(needle=NEEDLES, before=SURROUNDINGS, after=SURROUNDINGS)
+@given(needle=NEEDLES, before=SURROUNDINGS | LURES, after=SURROUNDINGS)
 def test_a_secret_does_not_survive_whatever_is_around_it(pattern: str, needle: str, before: str, after: str) -> None:
     if pattern.startswith("('x-api-key'"):
         pattern = "api_key={}"
@@ -256,6 +260,16 @@ def test_fields_without_secrets_are_the_same_objects() -> None:
     redact_fields(fields)
     assert fields == {"event": text, "n": 1, "ratio": 0.5, "ok": True, "nothing": None, "has_password": True}
     assert fields["event"] is text
+
+
+def test_a_value_that_cannot_be_printed_fails_nobody() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    fields: dict[str, Any] = {"thing": Broken()}
+    redact_fields(fields)
+    assert fields == {"thing": "[Broken that cannot be printed]"}
 
 
 def test_what_is_to_be_skipped_is_not_looked_at() -> None:

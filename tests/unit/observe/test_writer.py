@@ -82,6 +82,21 @@ def test_a_reader_that_does_not_read_holds_up_nobody_and_what_is_dropped_is_told
     assert told["level"] == "warning"
 
 
+def test_a_descriptor_that_somebody_made_non_blocking_gets_every_line(pipe: tuple[int, int]) -> None:
+    reader, end = pipe
+    os.set_blocking(end, False)
+    writer = LineWriter(end)
+    lines = [b"%d %s\n" % (number, b"x" * 990) for number in range(300)]
+    for line in lines:
+        writer.put(line)
+    seen = b""
+    while len(seen) < sum(map(len, lines)):
+        seen += os.read(reader, 65536)
+    assert seen == b"".join(lines)
+    assert writer.flush(LIMIT)
+    assert writer.dropped == 0
+
+
 def test_a_descriptor_that_is_closed_costs_its_lines_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)

@@ -140,3 +140,14 @@ async def test_a_text_in_place_of_a_member_is_refused_when_the_channel_is_opened
     error = await refused(policy)
     assert error.field == field
     assert words in error.reason
+
+
+async def test_a_method_may_be_public_in_an_unknown_service_that_asks_for_rights() -> None:
+    policy = {
+        "/nowhere.v1.Shop/*": kit.MethodPolicy(auth=kit.AuthPolicy(scopes=("orders.read",))),
+        "/nowhere.v1.Shop/OpeningHours": kit.MethodPolicy(auth=kit.AuthPolicy(public=True)),
+    }
+    kit.client_interceptors(policy=policy)
+    kit.server_interceptors(policy=policy)
+    hours = kit.policy.policy_for("/nowhere.v1.Shop/OpeningHours", policy).auth
+    assert hours == kit.AuthPolicy(scopes=(), public=True)

@@ -85,6 +85,22 @@ def test_calls_that_run_out_of_time_are_limited_to_what_the_server_can_do() -> N
     assert 4 <= server.pressure.limit < 30
 
 
+def test_it_is_enough_that_a_tenth_of_the_calls_suffers() -> None:
+    pressure, now = Pressure(1000, 0.0), 0.0
+    for number in range(100):
+        now += 0.01
+        pressure.ended(now, 0.4 if number % 8 == 0 else BEST, 0.5, BEST, 2, 0)
+    assert pressure.limited
+
+
+def test_a_call_may_stand_for_many_like_it() -> None:
+    pressure, now = Pressure(1000, 0.0), 0.0
+    for number in range(100):
+        now += 0.01
+        pressure.ended(now, 0.4 if number % 8 == 0 else BEST, 0.5, BEST, 2, 0, 1 if number % 8 == 0 else 8)
+    assert not pressure.limited
+
+
 def test_it_is_foreseen_that_calls_will_run_out_of_time_before_the_first_has() -> None:
     server = Server(capacity=4, given=10.0)
     server.run(per_second=8000, seconds=0.5)

@@ -139,6 +139,23 @@ async def test_handlers_that_wait_begin_at_once() -> None:
     await asyncio.gather(*calls)
 
 
+@pytest.mark.parametrize("shape", [Shape.UNARY_STREAM, Shape.STREAM_UNARY, Shape.STREAM_STREAM])
+async def test_streams_that_are_open_take_no_place(shape: Shape) -> None:
+    go = asyncio.Event()
+
+    async def act(_call: ServerCall) -> None:
+        await go.wait()
+
+    layer, handle = serving(act, served=method(shape=shape), max_concurrent=2, adaptive=False)
+    assert layer.control is not None
+    calls = [asyncio.ensure_future(handle(call())) for _ in range(5)]
+    await until(lambda: layer.control is not None and layer.control.queued == 0)
+    await asyncio.sleep(0)
+    assert layer.control.running == 0
+    go.set()
+    await asyncio.gather(*calls)
+
+
 async def test_a_place_is_free_again_however_the_handler_ends() -> None:
     async def crash(_call: ServerCall) -> None:
         raise ValueError("told to")
@@ -182,7 +199,8 @@ async def test_who_is_cancelled_in_the_moment_of_being_let_in_gives_the_place_ba
     await until(lambda: control.queued == 1)
     # It has been let in, and does not know it yet.
     second.cancel()
-    await third
+    async with asyncio.timeout(10):
+        await third
     with pytest.raises(asyncio.CancelledError):
         await second
     assert (control.running, control.queued, len(began)) == (0, 0, 2)

@@ -85,5 +85,5 @@ def test_connections_have_an_age_and_what_runs_on_them_a_day() -> None:
 
 @pytest.mark.parametrize("age", ["0.5", "-1", "nan", "inf", "3000000", "old"])
 def test_an_age_that_makes_no_sense_is_refused(age: str) -> None:
-    with pytest.raises(ConfigurationError, match="(?i)max_connection_age"):
+    with pytest.raises(ConfigurationError, match=r"(?i)max_connection_age"):
         options({"KIT_MAX_CONNECTION_AGE": age})

@@ -137,7 +137,10 @@ async def test_a_client_whose_certificate_has_none_of_the_names_is_denied() -> N
     handle = PeerNamesLayer(["search.svc", "spiffe://shop.example/**"]).wrap(method(HEALTH), served)
     for _ in range(2):
         assert await handle(call_with(connection=FakeConnection(dns=("search.svc",)))) == "nobody"
-        for connection, name in ((FakeConnection(dns=("billing.svc",)), "billing.svc"), (FakeConnection(), "nobody")):
+        for connection, name in (
+            (FakeConnection(dns=("billing.svc",)), r"billing\.svc"),
+            (FakeConnection(pem=b"x"), "a certificate without names"),
+        ):
             with pytest.raises(PermissionDenied, match=f"from {name}") as refusal:
                 await handle(call_with(connection=connection))
             assert refusal.value.reason == "PEER_NOT_ALLOWED"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 import kit
@@ -14,9 +16,10 @@ from kit.auth import ApiKeys, Principal, digest_of
 from kit.policy import IdempotencyKeyMode
 from kit.server.idempotency import MemoryStore, effect
 from kit.server.idempotency._ends import MAX_NAME, caller_of
+from kit.testing import InProcess
 from tests.integration.server.idempotency.conftest import Serve
 from tests.integration.server.idempotency.orders import in_database, make_table, rows
-from tests.integration.server.idempotency.shop import KEY, ORDER, SERVICE, Context
+from tests.integration.server.idempotency.shop import KEY, ORDER, SERVICE, Context, Shop, add_shop, send
 
 
 async def test_the_same_key_of_another_caller_is_another_key(serve: Serve) -> None:
@@ -74,7 +77,7 @@ async def test_a_retry_of_the_kits_own_channel_finds_what_its_first_attempt_has_
                 serve_and_lose, handler.request_deserializer, handler.response_serializer
             )
 
-    class Shop:
+    class Orders:
         async def order(self, request: StringValue, _context: Context) -> StringValue:
             return await in_database(request.value)
 
@@ -85,7 +88,7 @@ async def test_a_retry_of_the_kits_own_channel_finds_what_its_first_attempt_has_
     kits = kit.server_interceptors(policy={ORDER: policy}, idempotency=url)
     server = grpc.aio.server(interceptors=[Loses(), *kits])
     order: Any = grpc.unary_unary_rpc_method_handler(
-        Shop().order, StringValue.FromString, StringValue.SerializeToString
+        Orders().order, StringValue.FromString, StringValue.SerializeToString
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Order": order}),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -106,3 +109,14 @@ async def test_a_retry_of_the_kits_own_channel_finds_what_its_first_attempt_has_
 def test_the_names_that_the_guide_shows_are_public() -> None:
     assert kit.server.idempotency.effect is effect
     assert kit.server.idempotency.SqlStore.__name__ == "SqlStore"
+
+
+async def test_a_server_of_a_test_keeps_its_keys_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "policy.toml").write_text(f'["{ORDER}"]\nidempotency_key = {{ mode = "required" }}\n')
+    monkeypatch.setenv("KIT_POLICY", str(tmp_path / "policy.toml"))
+    monkeypatch.setenv("KIT_DATA_DIR", str(tmp_path))
+    shop = Shop()
+    async with InProcess(shop, add_shop) as process, grpc.aio.insecure_channel(process.address) as channel:
+        answers = [await send(channel, "a book", "k") for _ in "12"]
+    assert [answer.replayed for answer in answers] == [False, True]
+    assert not (tmp_path / "idempotency").exists()

@@ -138,17 +138,21 @@ async def test_killed_at_any_step_a_call_has_one_effect_and_frees_its_key(
 ) -> None:
     await make_table(url)
     survivor = await serve(SqlStore(url, lease=LEASE), order)
-    steps = STEPS * request.config.getoption("--kills")
-    for number, step in enumerate(steps):
+    steps, places = STEPS * request.config.getoption("--kills"), asyncio.Semaphore(5)
+
+    async def kill(number: int, step: str) -> None:
         key = f"{number} {step}".replace(" ", "-")
-        victim = await nursery.fork(url, step)
-        await sent_to_a_victim(victim, step, key)
-        assert await nursery.end(victim) == KILLED, step
-        answer = await survivor.send(step, key)
-        assert answer.code is grpc.StatusCode.OK, (step, answer)
-        again = await survivor.send(step, key)
-        assert (again.text, again.replayed) == (answer.text, True), step
-        assert (await rows(url))[key] == 1, step
+        async with places:
+            victim = await nursery.fork(url, step)
+            await sent_to_a_victim(victim, step, key)
+            assert await nursery.end(victim) == KILLED, step
+            answer = await survivor.send(step, key)
+            assert answer.code is grpc.StatusCode.OK, (step, answer)
+            again = await survivor.send(step, key)
+            assert (again.text, again.replayed) == (answer.text, True), step
+            assert (await rows(url))[key] == 1, step
+
+    await asyncio.gather(*(kill(number, step) for number, step in enumerate(steps)))
     assert await states(url) == {COMPLETED: len(steps)}
 
 
