@@ -18,6 +18,7 @@ from bench import (
     kit_memory,
     kit_overload,
     kit_streams,
+    kit_telemetry,
     kit_workers,
     product,
 )

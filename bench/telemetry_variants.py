@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from opentelemetry import trace
 
 import kit
 from bench.echo import MESSAGE, Stub, add_echo
@@ -148,7 +149,10 @@ async def _kits_call(address: str, collector: str) -> AsyncIterator[Once]:
     from grpc_client_kit.metrics import GrpcClientMetrics  # type: ignore[import-not-found, unused-ignore]
 
     provider = _sdk("client", collector)
-    watched = interceptors.ObservabilityConfig(tracer=provider.get_tracer("bench"), metrics=GrpcClientMetrics())
+    trace.set_tracer_provider(provider)  # it takes none as an argument
+    watched = interceptors.ObservabilityConfig(
+        tracing=True, metrics=True, logging=False, service_name="bench", metrics_registry=GrpcClientMetrics()
+    )
 
     def chain(_target: str) -> Any:
         return interceptors.build_interceptors(

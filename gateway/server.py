@@ -150,7 +150,8 @@ def run(config: Config) -> int:
         configure_logging("gateway")
         # Its start and stop are told here already, and what strangers send is no trouble of ours.
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
-        telemetry = setup("gateway")
+        # Its own /metrics shows them.
+        telemetry = setup("gateway", metrics=True)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(config))
     except ConfigurationError as error:

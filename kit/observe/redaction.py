@@ -127,6 +127,7 @@ def _may_have_secrets(lower: str) -> bool:
         or "basic" in lower
         or "eyj" in lower
         or "gh" in lower
+        or "_pat_" in lower
         or "glpat-" in lower
         or "xox" in lower
         or "aiza" in lower

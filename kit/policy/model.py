@@ -46,7 +46,8 @@ class RatePolicy:
 
     #: Tokens that a call costs at the gateway; 0 is free.
     cost: int | None = None
-    #: Calls of the method per second that one server process takes, with bursts of as many; inf turns it off.
+    #: Calls of the method per second that one server takes, its workers together, with bursts of as many; inf turns it
+    #: off.
     per_second: float | None = None
 
 

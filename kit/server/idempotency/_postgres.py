@@ -31,6 +31,8 @@ class PostgresDriver:
         self._url = url
         self._engine = engine
         self._own = engine is None
+        #: The same connections, with each statement in a transaction of its own.
+        self._alone: AsyncEngine | None = None
         self._timeout = timeout
         #: What is to be added to this machine's clock so that it is the database's.
         self._offset = 0.0
@@ -58,10 +60,12 @@ class PostgresDriver:
                 raise ConfigurationError(
                     f"idempotency: the database {self._engine.url!r} cannot be opened: {error}"
                 ) from error
+        self._alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         await self.read_clock()
 
     async def close(self) -> None:
         """Ends the connections, where they are not the user's."""
+        self._alone = None
         if self._own and self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -77,9 +81,12 @@ class PostgresDriver:
         self._offset = float(seconds) - (before + SYSTEM.now()) / 2
 
     async def write(self, operation: Callable[[sa.Connection], _T], *, durable: bool) -> _T:
-        """A transaction; all are durable. Each operation may be done twice: a connection that had died is replaced."""
-        # In a task of its own: a transaction that is cancelled half-way costs its connection. Whoever is cancelled
-        # waits for it all the same, so that what is asked for next comes after it.
+        """Each statement is a transaction of its own, and durable: operations need no other, and round trips cost.
+
+        Each operation may be done twice: a connection that had died is replaced.
+        """
+        # In a task of its own: what is cancelled half-way costs its connection. Whoever is cancelled waits for it all
+        # the same, so that what is asked for next comes after it.
         work = asyncio.get_running_loop().create_task(self._write(operation))
         try:
             return await asyncio.shield(work)
@@ -88,14 +95,16 @@ class PostgresDriver:
             raise
 
     async def read(self, operation: Callable[[sa.Connection], _T]) -> _T:
-        """A transaction that writes nothing."""
+        """The same."""
         return await self.write(operation, durable=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction for a handler."""
+        if self._engine is None:
+            raise StoreError("the store is not open")
         with translated():
-            connection = await self._opened().connect()
+            connection = await self._engine.connect()
         try:
             with translated():
                 begun = await connection.begin()
@@ -115,15 +124,10 @@ class PostgresDriver:
                     return await self._once(operation)
 
     async def _once(self, operation: Callable[[sa.Connection], _T]) -> _T:
-        # What another transaction has just committed must be seen, whatever the user's own transactions see.
-        engine = self._opened() if self._own else self._opened().execution_options(isolation_level="READ COMMITTED")
-        async with engine.begin() as connection:
-            return await connection.run_sync(operation)
-
-    def _opened(self) -> AsyncEngine:
-        if self._engine is None:
+        if self._alone is None:
             raise StoreError("the store is not open")
-        return self._engine
+        async with self._alone.connect() as connection:
+            return await connection.run_sync(operation)
 
 
 _CLOCK = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))

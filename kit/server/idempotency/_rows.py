@@ -1,7 +1,8 @@
 """The table of keys, and what is done to it: the same statements for SQLite and PostgreSQL.
 
-Each function runs inside a transaction that its caller has begun. What is decided is decided by
-`kit.resilience.idempotency_states`; the WHERE clauses here say nothing else than its `owner` checks.
+What is decided is decided by `kit.resilience.idempotency_states`; the WHERE clauses here say nothing else than its
+`owner` checks. No function needs a transaction: what is changed after it was looked at is changed only if it is still as
+it was seen.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ __all__ = ["claim", "complete", "look", "make_tables", "release", "renew", "swee
 VERSION = 1
 #: Rows that one statement names; databases take some ten thousand parameters.
 CHUNK = 500
+#: Times that a claim looks again, because others have claimed, renewed or completed between two of its statements.
+TRIES = 5
 
 METADATA = sa.MetaData()
 KEYS = sa.Table(
@@ -55,10 +58,11 @@ _INSERT = {
     "postgresql": postgresql.insert(KEYS).on_conflict_do_nothing().returning(KEYS.c.id),
 }
 _LOOK = sa.select(KEYS).where(*(KEYS.c[name] == sa.bindparam(name) for name in ("principal", "method", "key")))
-_LOCK = _LOOK.with_for_update()
 _OF_OWNER = (KEYS.c.id == sa.bindparam("row"), KEYS.c.owner == sa.bindparam("by"))
 _RUNNING = KEYS.c.state == KeyState.RUNNING.value
-_TAKE = sa.update(KEYS).where(KEYS.c.id == sa.bindparam("row"))
+_TAKE = sa.update(KEYS).where(
+    *_OF_OWNER, KEYS.c.state == sa.bindparam("seen"), KEYS.c.lease_until == sa.bindparam("seen_until")
+)
 _FINISH = sa.update(KEYS).where(*_OF_OWNER, _RUNNING)
 _STATE = sa.select(KEYS.c.state).where(*_OF_OWNER)
 #: For a claim that nobody has heard the answer to.
@@ -107,16 +111,19 @@ def claim(
     row = connection.execute(_INSERT[connection.dialect.name], names | _values(fresh)).scalar_one_or_none()
     if row is not None:
         return Claim(Verdict.RUN, Ticket(key, owner, fresh.generation, row))
-    found = connection.execute(_LOCK, names).one_or_none()
-    if found is None:
-        raise StoreError("the key was forgotten just now; ask again")
-    record = _record(found)
-    decision = decide(record, fingerprint, owner, now)
-    if decision.verdict is not Verdict.RUN:
-        return Claim(decision.verdict, answer=decision.answer, wait=decision.wait)
-    taken = claimed(record, fingerprint=fingerprint, owner=owner, now=now, lease=lease, ttl=ttl)
-    connection.execute(_TAKE.values(_values(taken)), {"row": found.id})
-    return Claim(Verdict.RUN, Ticket(key, owner, taken.generation, found.id))
+    for _ in range(TRIES):
+        found = connection.execute(_LOOK, names).one_or_none()
+        if found is None:
+            break
+        record = _record(found)
+        decision = decide(record, fingerprint, owner, now)
+        if decision.verdict is not Verdict.RUN:
+            return Claim(decision.verdict, answer=decision.answer, wait=decision.wait)
+        taken = claimed(record, fingerprint=fingerprint, owner=owner, now=now, lease=lease, ttl=ttl)
+        seen = {"by": record.owner, "seen": record.state.value, "seen_until": record.lease_until}
+        if connection.execute(_TAKE.values(_values(taken)), {"row": found.id, **seen}).rowcount == 1:
+            return Claim(Verdict.RUN, Ticket(key, owner, taken.generation, found.id))
+    raise StoreError("the key changes hands just now; ask again")
 
 
 def look(connection: sa.Connection, key: CallKey, fingerprint: bytes, owner: str, *, now: float) -> Claim:

@@ -52,6 +52,25 @@ async def test_processes_that_start_at_the_same_time_make_the_tables_together(po
         await store.close()
 
 
+async def test_of_several_that_claim_a_key_at_the_same_time_one_gets_it(postgres: Postgres) -> None:
+    url, clock = postgres.new_database(), VirtualClock()
+    stores = [SqlStore(url, lease=LEASE, clock=clock) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    for turn in range(10):
+        # The first time it is new, then its lease is over, then it has been released.
+        claims = await asyncio.gather(
+            *(store.claim(KEY, b"a", f"{turn} {number}", ttl=99.0) for number, store in enumerate(stores))
+        )
+        [ticket] = [claim.ticket for claim in claims if claim.ticket is not None]
+        assert [claim.verdict for claim in claims].count(Verdict.WAIT) == len(stores) - 1
+        assert ticket.generation == turn + 1
+        if turn % 2:
+            assert await stores[0].release(ticket)
+        else:
+            await clock.advance(LEASE)
+    await asyncio.gather(*(store.close() for store in stores))
+
+
 async def test_the_clock_is_the_databases_whatever_this_machine_says(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
