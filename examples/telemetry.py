@@ -61,7 +61,9 @@ async def main() -> None:
     telemetry.flush()
     draw(spans.get_finished_spans())
     for line in metrics.exposition().decode().splitlines():
-        if line.startswith(("shop_orders_total", "grpc_client_attempt_started_total", "grpc_server_call_started_total")):
+        if line.startswith(
+            ("shop_orders_total", "grpc_client_attempt_started_total", "grpc_server_call_started_total")
+        ):
             print(line.replace(stock.address, "STOCK").replace(shop.address, "SHOP"))
     telemetry.shutdown()
 

@@ -3,9 +3,10 @@
 Theory of operation. Where fewer calls run than the limit and nobody waits, a call is let in at once, as a rule without
 a permit, which costs time (unless the event loop is held, `kit.resilience.pace`; then it is queued). Any other waits in
 a queue of the server's own, by priority and then by arrival, or is refused. It waits only if it will be answered before
-its deadline, by what the calls before it usually take; and once the queue has been standing for `interval` seconds, if
-that is no burst then, only if it will have to wait for less than half of its time. So nobody is served in vain, and
-first come, first served, which is fair, is safe: the queue cannot grow until all that is in it is late. Without a
+its deadline, by what the calls before it usually take, or if nobody else waits: a guess is no reason to refuse a call
+that is in nobody's way; and once the queue has been standing for `interval` seconds, if that is no burst then, only if
+it will have to wait for less than half of its time. So nobody is served in vain, and first come, first served, which
+is fair, is safe: the queue cannot grow until all that is in it is late. Without a
 deadline a call waits `max_wait` seconds.
 
 What is said of the wait of a priority is corrected by what such calls had to wait: those that matter more and come
@@ -180,7 +181,9 @@ class AdmissionControl:
         time.given(left)
         wait = self.wait(priority, time)
         gives_way = None
-        refusal = Refusal.EXPIRED if left <= 0.0 else Refusal.USELESS if wait + time.needed > left else None
+        refusal = Refusal.EXPIRED if left <= 0.0 else None
+        if refusal is None and self._lines.count and wait + time.needed > left:
+            refusal = Refusal.USELESS
         if refusal is None:
             refusal = self._no_room(now, priority, time, left)
             if refusal is not None and not self.stopping:
@@ -250,11 +253,14 @@ class AdmissionControl:
         most = min(left - time.needed, self.options.max_wait)
         if self.overloaded(now) and self._lines.length(priority) >= _FEW:
             most = min(left * _HALF, most)
-        return Refusal.OVERLOADED if self.wait(priority, time) > most else None
+        return Refusal.OVERLOADED if self._lines.count and self.wait(priority, time) > most else None
 
     def _useless(self, now: float, permit: Permit) -> Refusal | None:
         if permit.expires_at <= now:
             return Refusal.EXPIRED
+        # What a call usually takes is a guess: one that is in nobody's way may be quicker.
+        if self._lines.count == 1:
+            return None
         return Refusal.USELESS if now + permit.time.needed > permit.expires_at else None
 
     def _correct(self, permit: Permit, waited: float) -> None:

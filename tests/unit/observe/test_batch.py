@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from kit.observe._batch import Batch, BatchRules
 
 
 @pytest.fixture
-def exported() -> Iterator[list[list[Any]]]:
-    yield []
+def exported() -> list[list[Any]]:
+    return []
 
 
 def test_it_exports_in_order_and_in_batches(exported: list[list[Any]]) -> None:

@@ -98,10 +98,29 @@ def test_a_call_that_has_expired_while_it_waited_is_refused_and_the_next_one_is_
 
 def test_a_call_that_cannot_be_answered_any_more_is_refused_before_it_costs_anything() -> None:
     control, inside = full()
+    late, other = queued(control, until=0.05), queued(control)
+    inside.ended(0.04, FOREVER)
+    assert control.next(0.04) == (other, [(late, Refusal.USELESS)])
+    assert control.running == 1
+
+
+def test_a_call_that_is_in_nobodys_way_is_not_refused_for_what_is_guessed_of_it() -> None:
+    control, inside = full()
     late = queued(control, until=0.05)
     inside.ended(0.04, FOREVER)
-    assert control.next(0.04) == (None, [(late, Refusal.USELESS)])
-    assert control.running == 0
+    assert control.next(0.04) == (late, [])
+    late.ended(0.05, 0.05)
+    inside = control.enter(0.05, usual())
+    assert inside is not None
+    found, _ = control.queue(0.05, DEFAULT, usual(), 0.051)
+    assert isinstance(found, Permit)
+
+
+def test_a_call_whose_deadline_has_passed_is_refused_though_nobody_else_waits() -> None:
+    control, inside = full()
+    late = queued(control, until=0.05)
+    inside.ended(0.06, FOREVER)
+    assert control.next(0.06) == (None, [(late, Refusal.EXPIRED)])
 
 
 def test_a_call_that_would_wait_until_its_deadline_has_passed_does_not_wait() -> None:
