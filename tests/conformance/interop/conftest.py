@@ -73,6 +73,8 @@ async def everything(generated: Generated, style: str) -> AsyncIterator[Served]:
 class Pair:
     """A client, and the servicer at the other end."""
 
+    #: Which of the three.
+    client: str
     pb: Any
     stub: Any
     #: A stub of the service that no server has.
@@ -127,6 +129,7 @@ async def pair(request: pytest.FixtureRequest, served: Served, generated: Genera
         channel = grpc.aio.insecure_channel(served.address, interceptors=interceptors)
     async with channel:
         yield Pair(
+            request.param,
             generated.pb,
             generated.rpc.TestServiceStub(channel),
             generated.rpc.UnimplementedServiceStub(channel),
