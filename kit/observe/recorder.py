@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Keeping", "Kept", "Recorder", "Sink"]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+#: The lower half of a trace id, by which samplers decide.
+_MASK = (1 << 64) - 1
 #: Of a traceparent of version 00.
 _LENGTH = 55
 #: How OpenTelemetry's context names the current span.
@@ -134,6 +136,11 @@ class Recorder:
 
     def paired(self, plan: Plan, attempted: Plan, started: float) -> Pair:
         """The record of a call and its first attempt, under the current span."""
+        sampling = self._sampling
+        if sampling.asked is None and _CURRENT not in get_current():
+            bits = getrandbits(256)
+            sampled = (bits >> 128) & _MASK < sampling.bound
+            return Pair(plan, attempted, f"{bits:064x}", "", sampled, started, "")
         trace_id, parent_id, sampled, state = self._under_current(plan)
         return Pair(plan, attempted, f"{trace_id}{getrandbits(128):032x}", parent_id, sampled, started, state)
 
