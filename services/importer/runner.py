@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from kit.observe import get_logger
+from kit.observe import get_logger, metrics
 from loganalyzer.search.v1 import search_pb2
 from services.importer.leftovers import remove_leftovers
 from services.importer.messages import Message, TaskSpec
@@ -33,6 +33,9 @@ from services.importer.records import ImportRow, SplitRow, State
 
 _log = get_logger("importer.runner")
 _T = TypeVar("_T")
+
+_IMPORTS = metrics.counter("loganalyzer.imports", "Imports that have ended.", labels=("state",))
+_LINES = metrics.counter("loganalyzer.imported.lines", "Lines of imports that have ended, all of them searchable.")
 
 # A task whose worker dies so often at the same file, without a split in between, goes on without that file.
 _DEATHS = 3
@@ -82,6 +85,8 @@ class Runner:
         ended = await means.store.finish(row.id, state, tally.by_source, message=message, now=self._now())
         keep = {split.split.id for split in splits}
         await asyncio.to_thread(remove_leftovers, means.splits, row.workspace, row.id, keep)
+        _IMPORTS.add(state=state.name)
+        _LINES.add(tally.all.lines)
         _log.info("import_ended", name=row.name, state=state.name, lines=tally.all.lines, error=message)
         return ended
 

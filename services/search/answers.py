@@ -16,6 +16,7 @@ import grpc
 
 import kit
 from kit.clock import SYSTEM, Clock
+from kit.observe import metrics
 from loganalyzer.cache.v1 import cache_pb2, cache_pb2_grpc
 from services.search.lru import LruCache
 
@@ -29,6 +30,12 @@ LATE_SECONDS = 0.025
 PAUSE_SECONDS = 5.0
 #: The cache service takes no more.
 LARGEST_SHARED = 1 << 20
+
+_ANSWERS = metrics.counter(
+    "loganalyzer.search.answers",
+    "Answers by where they came from: this process's memory (l1), the cache service (l2), a search (miss).",
+    labels=("tier",),
+)
 
 #: Gives the encoded answer and the processor time, in seconds, that it cost.
 Search = Callable[[], Awaitable[tuple[bytes, float]]]
@@ -78,8 +85,10 @@ class Answers:
         """(encoded answer, whether it had been kept). `prefix` begins the key in the cache service."""
         kept = self._kept.get(key)
         if kept is not None:
+            _ANSWERS.add(tier="l1")
             return kept, True
         answer, had = await self._find(f"{prefix}/{hashlib.sha256(key).hexdigest()}", search)
+        _ANSWERS.add(tier="l2" if had else "miss")
         self._kept.put(key, answer)
         return answer, had
 

@@ -1,8 +1,8 @@
 """The table of keys, and what is done to it: the same statements for SQLite and PostgreSQL.
 
 What is decided is decided by `kit.resilience.idempotency_states`; the WHERE clauses here say nothing else than its
-`owner` checks. No function needs a transaction: what is changed after it was looked at is changed only if it is still as
-it was seen.
+`owner` checks. No function needs a transaction: what is changed after it was looked at is changed only if it is still
+as it was seen.
 """
 
 from __future__ import annotations

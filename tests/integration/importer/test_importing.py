@@ -26,6 +26,7 @@ from tests.integration.importer.support import (
     bench,
     create_request,
 )
+from tests.support.metrics import counted
 
 TEXT = "2024-05-01 10:00:00 INFO one\n2024-05-01 10:00:01 ERROR two\n  at three\n"
 
@@ -51,8 +52,10 @@ async def failure(call: object) -> grpc.aio.AioRpcError:
 
 
 async def test_a_file_becomes_a_published_split(it: Bench, logs: Path) -> None:
+    before = counted("loganalyzer.imported.lines").get((), 0)
     done = await it.run(logs / "app.log")
     assert done.state == SUCCEEDED
+    assert counted("loganalyzer.imported.lines")[()] - before == 3
     assert (done.line_count, done.byte_count, done.file_count, done.error_count) == (3, len(TEXT), 1, 0)
     assert done.create_time.seconds <= done.start_time.seconds <= done.end_time.seconds
     [run] = it.search.runs

@@ -12,6 +12,7 @@ import pytest
 from loganalyzer.cache.v1 import cache_pb2
 from services.search import answers
 from services.search.answers import Answers, SharedAnswers
+from tests.support.metrics import counted
 
 
 class Time:
@@ -69,14 +70,21 @@ def made(cache: Any, time: Time) -> Answers:
     return Answers(10_000, SharedAnswers(lambda: cache, clock=time))
 
 
+def since(before: dict[tuple[str, ...], float]) -> dict[str, float]:
+    """How many answers came from where since then."""
+    now = counted("loganalyzer.search.answers")
+    return {tier: now[(tier,)] - before.get((tier,), 0) for (tier,) in now if now[(tier,)] != before.get((tier,), 0)}
+
+
 async def test_a_quick_answer_never_touches_the_cache_service(cache: FakeCache, time: Time) -> None:
     async def search() -> tuple[bytes, float]:
         return b"quick", 0.001
 
-    kept = made(cache, time)
+    kept, before = made(cache, time), counted("loganalyzer.search.answers")
     assert await kept.get(b"key", "p", search) == (b"quick", False)
     assert await kept.get(b"key", "p", search) == (b"quick", True)
     assert cache.calls == []
+    assert since(before) == {"miss": 1, "l1": 1}
 
 
 async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cache: FakeCache, time: Time) -> None:
@@ -93,13 +101,14 @@ async def test_a_slow_answer_is_looked_up_kept_and_found_by_another_replica(cach
             ended.set()
         return b"", 0.0
 
-    first, second = made(cache, time), made(cache, time)
+    first, second, before = made(cache, time), made(cache, time), counted("loganalyzer.search.answers")
     assert await first.get(b"key", "p", slow) == (b"slow", False)
     await first.close()
     assert (cache.calls, list(cache.values.values())) == (["get", "set"], [b"slow"])
     assert next(iter(cache.values)).startswith("p/")
     # The search that is no longer needed is ended.
     assert await second.get(b"key", "p", never) == (b"slow", True)
+    assert since(before) == {"miss": 1, "l2": 1}
     async with asyncio.timeout(5):
         await ended.wait()
 

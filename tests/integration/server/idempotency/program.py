@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ import kit
 from kit.server.idempotency import CallKey, Claim, SqlStore, Ticket
 from tests.integration.server.idempotency.orders import in_database, in_file
 from tests.integration.server.idempotency.shop import Context, Shop, add_shop, declared
+
+#: Seconds that a process may take to die of what it is told to die of.
+PATIENCE = 20.0
 
 
 class Fate:
@@ -133,13 +137,21 @@ def fork(command: dict[str, Any]) -> dict[str, Any]:
         return {"pid": pid, "address": address.read()}
 
 
+def status_of(pid: int) -> int | None:
+    """Waits for its end; None where it goes on living."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    return None
+
+
 def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
-        if "url" in command:
-            answer = fork(command)
-        else:
-            answer = {"status": os.waitstatus_to_exitcode(os.waitpid(command["wait"], 0)[1])}
+        answer = fork(command) if "url" in command else {"status": status_of(command["wait"])}
         print(json.dumps(answer), flush=True)
 
 

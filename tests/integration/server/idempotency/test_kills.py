@@ -85,10 +85,12 @@ class Nursery:
         self._channels.append(grpc.aio.insecure_channel(said["address"]))
         return Child(said["pid"], self._channels[-1])
 
-    async def end(self, child: Child) -> int:
+    async def end(self, child: Child) -> int | None:
         """Waits for its end."""
-        self._running.remove(child.pid)
-        return int((await self._ask(wait=child.pid))["status"])
+        status: int | None = (await self._ask(wait=child.pid))["status"]
+        if status is not None:
+            self._running.remove(child.pid)
+        return status
 
     async def close(self) -> None:
         for pid in list(self._running):
@@ -138,7 +140,9 @@ async def test_killed_at_any_step_a_call_has_one_effect_and_frees_its_key(
 ) -> None:
     await make_table(url)
     survivor = await serve(SqlStore(url, lease=LEASE), order)
-    steps, places = STEPS * request.config.getoption("--kills"), asyncio.Semaphore(5)
+    # On PostgreSQL a claim is one statement; the first commit is that of the effect.
+    of_database = [step for step in STEPS if step != "commit 2" or url.startswith("sqlite")]
+    steps, places = of_database * request.config.getoption("--kills"), asyncio.Semaphore(5)
 
     async def kill(number: int, step: str) -> None:
         key = f"{number} {step}".replace(" ", "-")
