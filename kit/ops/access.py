@@ -5,6 +5,7 @@ only people of this machine can ask, or where it is known who asks:
 
     admin          listens on loopback           elsewhere, callers known     elsewhere, callers unknown
     None           anybody reads                 who is known reads           not served
+                   (or what KIT_ADMIN says: 1 is True, 0 is False)
     True           anybody reads                 who is known reads           anybody reads
     "write"        as True, and anybody writes   as True                      as True
     False          not served                    not served                   not served
@@ -16,14 +17,15 @@ scope "ops.write" writes, wherever it is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
 from kit.errors import ConfigurationError, PermissionDenied, Unauthenticated
 
-__all__ = ["WRITE_SCOPE", "Access", "access_for"]
+__all__ = ["WRITE_SCOPE", "Access", "access_for", "from_env"]
 
 #: What a caller needs who changes something.
 WRITE_SCOPE = "ops.write"
@@ -64,6 +66,14 @@ class Access:
             f'this needs a caller with the scope "{WRITE_SCOPE}"; a server that listens on loopback lets anybody with '
             'kit.Server(admin="write")'
         )
+
+
+def from_env(environ: Mapping[str, str] = os.environ) -> bool | None:
+    """What KIT_ADMIN says: 1 or 0, None where it says nothing. Raises ConfigurationError."""
+    text = environ.get("KIT_ADMIN", "").lower()
+    if text in ("", "1", "true", "yes", "0", "false", "no"):
+        return None if not text else text in ("1", "true", "yes")
+    raise ConfigurationError(f"KIT_ADMIN: 1 or 0 is needed, not {text!r}")
 
 
 def access_for(

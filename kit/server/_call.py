@@ -101,11 +101,13 @@ class Undecodable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class Serialized:
     """A response that is in bytes already, for a layer that has kept one."""
 
-    raw: bytes
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
 
 
 def compose(layers: Iterable[Layer], method: ServerMethod, handler: Handler) -> Handler:

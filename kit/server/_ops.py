@@ -16,7 +16,7 @@ import grpc.aio
 from kit.discovery import Registry, port_of
 from kit.durations import to_duration
 from kit.health import HealthChanged, HealthEvent, HealthResult, LatencyAnomaly
-from kit.ops.access import access_for
+from kit.ops.access import access_for, from_env
 from kit.policy import Resolved
 from kit.server._pipeline import ServerPipeline
 from kit.server._recorder import Recorder
@@ -38,7 +38,7 @@ class Ops:
         """Raises ConfigurationError for what `admin` cannot be."""
         self._server = server
         self._access = access_for(
-            admin,
+            from_env() if admin is None else admin,
             loopback=loopback,
             knows_callers=bool(security.layers["authenticators"]) and not security.ignored,
             knows_peers=security.layers["allowed_names"] is not None,

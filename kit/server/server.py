@@ -118,8 +118,8 @@ class Server(WithHealth):
         several workers then (`kit.run`).
 
         `admin` is whether the server tells of itself by `kitapi.v1.OpsService` on its own port (`kit.ops.access`): None
-        is where only this machine can ask, or callers are known. True is everywhere, False nowhere; "write" lets
-        anybody on loopback set breakers, who else needs the scope "ops.write".
+        is what KIT_ADMIN says (1 or 0), or else where only this machine can ask, or callers are known. True is
+        everywhere, False nowhere; "write" lets anybody on loopback set breakers, who else needs the scope "ops.write".
         """
         super().__init__(health_listen=health_listen)
         self.name = name

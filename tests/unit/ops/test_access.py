@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.errors import ConfigurationError, PermissionDenied, Unauthenticated
-from kit.ops.access import access_for
+from kit.ops.access import access_for, from_env
 
 
 @dataclass
@@ -72,3 +72,13 @@ def test_clients_with_certificates_of_the_right_names_read_and_do_not_write() ->
 def test_what_is_no_setting_is_refused(admin: Any) -> None:
     with pytest.raises(ConfigurationError, match="admin"):
         access_for(admin, loopback=True, knows_callers=False, caller=lambda: None)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("", None), ("1", True), ("yes", True), ("0", False), ("FALSE", False)])
+def test_the_environment_says_it_where_the_program_does_not(text: str, wanted: bool | None) -> None:
+    assert from_env({"KIT_ADMIN": text}) is wanted
+
+
+def test_what_the_environment_cannot_mean_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="KIT_ADMIN: 1 or 0 is needed, not 'write'"):
+        from_env({"KIT_ADMIN": "write"})
