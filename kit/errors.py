@@ -163,14 +163,14 @@ class StatusError(KitError):
 
     def to_status(self) -> status_pb2.Status:
         """The google.rpc.Status that says the same."""
-        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        status = status_pb2.Status(code=self.code.value[0], message=sendable(self.message))
         if self.reason:
             info = error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=self.metadata)
             status.details.append(_packed(info))
         if self.violations:
             bad = error_details_pb2.BadRequest()
             for violation in self.violations:
-                bad.field_violations.add(field=violation.field, description=violation.description)
+                bad.field_violations.add(field=sendable(violation.field), description=sendable(violation.description))
             status.details.append(_packed(bad))
         if self.retry_after is not None:
             delay = duration_pb2.Duration()
@@ -456,6 +456,11 @@ def code_from_int(number: int) -> grpc.StatusCode:
 
 _BY_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 assert set(_BY_NUMBER) == set(code_pb2.Code.values())
+
+
+def sendable(text: str) -> str:
+    """The text without lone surrogates, as names of files have them: UTF-8 has none. For each there is a "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _packed(

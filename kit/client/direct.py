@@ -49,6 +49,8 @@ __all__ = ["ACCOUNTED", "NEVER", "Direct", "DirectCall", "Never", "direct"]
 #: The layers whose part in a first attempt is played here.
 ACCOUNTED = frozenset({"report", "trace call", "deadline", "retry", "balance", "breaker", "attempt", "trace attempt"})
 _NOTHING: Any = object()
+#: Addresses that something is kept for; names in DNS lead to other ones all the time.
+_MAX_PLANS = 256
 #: Seconds by which a timeout differs from itself once it has been an instant.
 _ROUNDING = 1e-6
 
@@ -166,6 +168,8 @@ class Direct:
         if recorder is not None:
             attempted = self._plans.get(address)
             if attempted is None:
+                if len(self._plans) >= _MAX_PLANS:
+                    self._plans.clear()
                 attempted = self._plans[address] = tracing.attempt_plan(self.method.path, 1, address)
             call.pair = recorder.paired(self._plan, attempted, started)
         if STATE.metrics:

@@ -1,7 +1,7 @@
 """What an error that leaves a handler becomes on the wire. Pure; `kit.server._layers.map_errors` sends it.
 
 Prepared                      the answer that it brings
-StatusError                   its own code, message and details
+StatusError                   its own code, message and details; one that cannot be written down is a defect
 a failed call made inside     UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED in words of our own; with any other status
                               the handler did not expect the failure: a defect
 anything else                 a defect: INTERNAL with an id that the log has, and nothing else
@@ -63,7 +63,10 @@ def answer_to(error: BaseException, new_id: Callable[[], str]) -> Answer:
     if isinstance(error, Prepared):
         return error.answer
     if isinstance(error, StatusError):
-        return _answer(error.to_status(), error.code, pushback=_pushback(error))
+        try:
+            return _answer(error.to_status(), error.code, pushback=_pushback(error))
+        except Exception as fault:  # noqa: BLE001 - it holds what no status can: a defect of who raised it
+            error.add_note(f"its status cannot be sent: {type(fault).__name__}: {fault}")
     if isinstance(error, grpc.aio.AioRpcError) and error.code() in _DOWNSTREAM:
         code, message = _DOWNSTREAM[error.code()]
         return _answer(

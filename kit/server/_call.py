@@ -8,6 +8,7 @@ each method whether it has anything to do there: `wrap` returns the inner handle
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing
@@ -56,6 +57,8 @@ class ServerCall:
         self.time_given = 0.0
 
 
+#: What leaves a handler as it is: errors, the end of its task, and the end of the program.
+_PASSING = (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 _NO_MESSAGE = "the request is not a message of the type that the method takes"
 
 Handler: TypeAlias = Callable[[ServerCall], Awaitable[Any]]
@@ -141,7 +144,12 @@ def handler_of(rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> Handler:
     async def coroutine(call: ServerCall) -> Any:
         if type(call.request) is Undecodable:
             raise InvalidArgument(_NO_MESSAGE)
-        response = await function(call.request, call.context)
+        try:
+            response = await function(call.request, call.context)
+        except _PASSING:
+            raise
+        except BaseException as error:
+            raise _contained(error, path) from error
         if response is None and not rpc.response_streaming and not call.context.code():
             raise TypeError(f"the handler of {call.method} returned None instead of a response")
         return response
@@ -150,11 +158,25 @@ def handler_of(rpc: grpc.RpcMethodHandler[Any, Any], path: str) -> Handler:
         if type(call.request) is Undecodable:
             raise InvalidArgument(_NO_MESSAGE)
         # Closed here, so that its `finally` has run when the call has ended, however it ended.
-        async with aclosing(function(call.request, call.context)) as responses:
-            async for response in responses:
-                await call.context.write(response)
+        try:
+            async with aclosing(function(call.request, call.context)) as responses:
+                async for response in responses:
+                    await call.context.write(response)
+        except _PASSING:
+            raise
+        except BaseException as error:
+            raise _contained(error, path) from error
 
     return generator if inspect.isasyncgenfunction(function) else coroutine
+
+
+def _contained(error: BaseException, path: str) -> RuntimeError:
+    """A defect in the place of what is no Exception, as `sys.exit()` raises it in a handler.
+
+    grpc answers nothing then and its client waits for ever; SystemExit would end the event loop, and with it the calls
+    of everybody else.
+    """
+    return RuntimeError(f"the handler of {path} raised {type(error).__name__}")
 
 
 def wrap(

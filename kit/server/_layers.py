@@ -14,7 +14,7 @@ import grpc.aio
 
 from kit.call import expires_at, served_until, set_deadline
 from kit.clock import SYSTEM
-from kit.errors import DeadlineExceeded
+from kit.errors import DeadlineExceeded, sendable
 from kit.observe import errors as error_log
 from kit.observe import get_logger
 from kit.pipeline import Shape
@@ -42,6 +42,8 @@ class MapErrorsLayer:
             try:
                 response = await inner(call)
                 _note_own_status(call)
+                if call.details:
+                    _mend_details(call)
                 # Here, and not by grpc, which would tell the client why a response is none.
                 if serialize is not None and type(response) is not Serialized and call.code is grpc.StatusCode.OK:
                     response = Serialized(serialize(response))
@@ -105,6 +107,14 @@ def _note_own_status(call: ServerCall) -> None:
         call.details = str(call.context.details() or "")
 
 
+def _mend_details(call: ServerCall) -> None:
+    """grpc sends no status at all, and its client waits for ever, where the details that were set are no UTF-8."""
+    details = sendable(call.details)
+    if details != call.details:
+        call.details = details
+        call.context.set_details(details)
+
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -129,8 +139,16 @@ async def _abort(call: ServerCall, answer: Answer) -> None:
     except grpc.aio.AbortError:
         raise
     except grpc.aio.BaseError:
+        if not call.context.done():
+            # The handler's own abort was given what grpc refuses. Nothing else can be sent now than what grpc sends.
+            call.context.set_code(answer.code)
+            raise _UnsentError(answer.message) from None
         # The client is gone, or the handler had aborted the call before it raised: the call has its end.
         raise asyncio.CancelledError from None
+
+
+class _UnsentError(Exception):
+    """Its text is what the client gets."""
 
 
 def _log_failure(call: ServerCall, answer: Answer, error: Exception) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from kit.errors import Cancelled, Unimplemented
+from kit.errors import Cancelled, Unimplemented, sendable
 
 __all__ = ["in_thread"]
 
@@ -122,8 +122,17 @@ class ThreadContext(grpc.ServicerContext):
         self.wait(self._context.write(response))
 
     def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
-        """Ends the function by an exception, and the call with the status."""
-        self.aborted = (code, details, tuple(trailing_metadata))
+        """Ends the function by an exception, and the call with the status.
+
+        Raises ValueError or TypeError for what is no such status: grpc would leave the client without any.
+        """
+        trailing = tuple(trailing_metadata)
+        if code in (grpc.StatusCode.OK, 0):
+            raise ValueError("abort ends a call with an error; return a response for OK")
+        for pair in trailing:
+            if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], (str, bytes)):
+                raise TypeError("abort: trailing_metadata is a sequence of pairs of a key and a text or bytes")
+        self.aborted = (code, sendable(details), trailing)
         raise _AbortedError
 
     def abort_with_status(self, status: Any) -> NoReturn:

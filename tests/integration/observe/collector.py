@@ -70,7 +70,6 @@ class Collector:
     def __init__(self, address: str = "127.0.0.1:0") -> None:
         self.spans: list[Seen] = []
         self.metrics: dict[str, Any] = {}
-        self.requests = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(self), self._server)  # type: ignore[no-untyped-call]  # generated
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(self), self._server)  # type: ignore[no-untyped-call]  # generated
@@ -105,7 +104,6 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
         self._collector = collector
 
     def Export(self, request: trace_service_pb2.ExportTraceServiceRequest, context: object) -> Any:
-        self._collector.requests += 1
         for one in request.resource_spans:
             for scope in one.scope_spans:
                 found = values(one.resource.attributes)

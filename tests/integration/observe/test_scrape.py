@@ -74,7 +74,7 @@ async def test_a_server_shows_its_calls_its_load_and_its_process() -> None:
     target = {"grpc_method": NAME, "grpc_target": running.address}
     assert value(after, "grpc_client_attempt_started", "grpc_client_attempt_started_total", **target) == 3
     # While the call that looked was served.
-    assert value(seen, "kit_server_in_flight", "kit_server_in_flight", server="echo") == 1
+    assert value(seen, "kit_server_in_flight", "kit_server_in_flight", server="echo") >= 1
     assert value(after, "kit_server_in_flight", "kit_server_in_flight", server="echo") == 0
     assert "kit_event_loop_lag_seconds" in after
     assert value(after, "process_resident_memory_bytes", "process_resident_memory_bytes") > 1_000_000

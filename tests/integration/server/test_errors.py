@@ -78,6 +78,49 @@ async def test_a_handler_that_raises_cancelled_error_does_not_hang_its_client(se
     assert (await failure(served.channel, method)).code() is grpc.StatusCode.CANCELLED
 
 
+class OwnBaseError(BaseException):
+    """What `except Exception` does not catch."""
+
+
+@every_method
+@pytest.mark.parametrize("kind", [OwnBaseError, SystemExit])
+async def test_what_is_no_exception_is_a_defect_like_others(
+    serve: Serve, method: str, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(text: str, context: Context) -> None:
+        raise kind("a secret")
+
+    served = await serve(act)
+    error = await failure(served.channel, method)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert (error.details() or "").startswith("internal error, id ")
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], RuntimeError)
+    assert isinstance(record.exc_info[1].__cause__, kind)
+
+
+async def test_an_abort_that_grpc_refuses_does_not_hang_its_client(serve: Serve) -> None:
+    async def act(text: str, context: Context) -> None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, "a secret", (("one",),))  # type: ignore[arg-type]
+
+    served = await serve(act)
+    error = await failure(served.channel, "UnaryUnary")
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "internal error, id " in (error.details() or "")
+    assert "secret" not in (error.details() or "")
+
+
+async def test_details_that_are_no_utf_8_do_not_hang_the_client(serve: Serve) -> None:
+    async def act(text: str, context: Context) -> None:
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        context.set_details("no file \udcff")
+
+    served = await serve(act)
+    error = await failure(served.channel, "UnaryUnary")
+    assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no file ?")
+
+
 async def test_a_code_that_the_handler_set_is_kept(serve: Serve) -> None:
     async def act(text: str, context: Context) -> None:
         context.set_code(grpc.StatusCode.OUT_OF_RANGE)

@@ -144,6 +144,18 @@ async def test_an_abort_is_the_status_of_the_call_and_ends_the_function(client: 
     assert sync.saw == ["finally"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [(grpc.StatusCode.OK, ""), (grpc.StatusCode.ABORTED, "", (("one",),)), (5, "", (("key", 1),))]
+)
+async def test_an_abort_that_is_none_does_not_hang_the_client(
+    client: Any, sync: Sync, arguments: tuple[Any, ...]
+) -> None:
+    sync.act = lambda _text, context: context.abort(*arguments)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await client.Up(StringValue(value="a"), timeout=LIMIT)
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
+
+
 async def test_an_abort_holds_although_the_handler_swallows_it(client: Any, sync: Sync) -> None:
     def act(_text: str, context: Any) -> None:
         try:

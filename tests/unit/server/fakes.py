@@ -26,6 +26,9 @@ class FakeContext:
     def trailing_metadata(self) -> tuple[Any, ...]:
         return self.trailing
 
+    def done(self) -> bool:
+        return self.aborted is not None
+
     def code(self) -> grpc.StatusCode | int:
         return self.aborted[0] if self.aborted else 0
 

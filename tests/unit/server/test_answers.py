@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import grpc
@@ -114,3 +115,25 @@ def test_what_is_too_long_for_the_trailers_is_cut() -> None:
     status = status_of(sent)
     assert status.ByteSize() <= MAX_STATUS
     assert errors.parse_details(status).reason == "R"
+
+
+def test_lone_surrogates_as_in_names_of_files_are_question_marks() -> None:
+    wrong = [errors.FieldViolation("file\udcff", "no file \udcff")]
+    said = answer(errors.InvalidArgument("no file \udcff of ü", violations=wrong))
+    assert (said.code, said.message) == (grpc.StatusCode.INVALID_ARGUMENT, "no file ? of ü")
+    assert status_of(said).message == "no file ? of ü"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NotFound(404),  # type: ignore[arg-type]
+        errors.NotFound("gone", reason="GONE", metadata={"id": 7}),  # type: ignore[dict-item]
+        errors.Unavailable("later", retry_after=math.inf),
+    ],
+)
+def test_a_status_error_that_cannot_be_written_down_is_a_defect(error: errors.StatusError) -> None:
+    said = answer(error)
+    assert said.code is grpc.StatusCode.INTERNAL
+    assert said.error_id
+    assert error.__notes__[0].startswith("its status cannot be sent: ")

@@ -120,6 +120,9 @@ async def test_an_error_raised_after_the_handlers_own_abort_keeps_the_aborts_sta
         async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
             raise grpc.aio.UsageError("Abort already called!")
 
+        def done(self) -> bool:
+            return True
+
     async def act() -> None:
         raise errors.NotFound("late")
 
