@@ -4,6 +4,7 @@ python examples/overload.py
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -42,12 +43,10 @@ async def main() -> None:
             """Makes a call and waits until it stands in the queue."""
             before = waiting(server)
             calls.append(asyncio.ensure_future(call(channel, method, name)))
-            while waiting(server) == before:
-                await asyncio.sleep(0.001)
+            await until(lambda: waiting(server) > before)
 
         calls.append(asyncio.ensure_future(call(channel, "Get", "the first")))
-        while not running(server):
-            await asyncio.sleep(0.001)
+        await until(lambda: running(server) > 0)
         await queue("Suggest", "suggest")
         await queue("Get", "get")
         with kit.priority(kit.Priority.SHEDDABLE):
@@ -77,6 +76,11 @@ async def call(channel: grpc.aio.Channel, method: str, name: str) -> None:
     except grpc.aio.AioRpcError as error:
         details = kit.errors.details_of(error)
         print(f"{name}: {error.code().name}, {details.reason}, come back in {details.retry_after:.1f} s")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - the server tells nobody that a call waits
+        await asyncio.sleep(0.001)
 
 
 def waiting(server: kit.Server) -> float:

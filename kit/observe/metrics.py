@@ -11,6 +11,7 @@ Where several processes serve together, one of them gathers `snapshot()` of each
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,8 @@ __all__ = [
 #: Everything that is counted at one moment, as JSON can have it: {"pid": 1, "families": [...]}.
 Snapshot: TypeAlias = dict[str, Any]
 _Source: TypeAlias = Callable[[], Iterable[Family]]
+
+log = logging.getLogger("kit.observe")
 
 _lock = threading.Lock()
 _instruments: dict[str, Counter | Histogram | GaugeFamily] = {}
@@ -118,7 +121,7 @@ def snapshot() -> Snapshot:
     """Everything that this process counts, and what prometheus_client's own registry has. JSON can have it."""
     with _lock:
         sources, instruments = list(_sources), list(_instruments.values())
-    families = [*calls.families(), *(family for source in sources for family in source())]
+    families = [*calls.families(), *(family for source in sources for family in _asked(source))]
     families += [instrument.family() for instrument in instruments]
     families = [family for family in families if family["series"]]
     return {"pid": os.getpid(), "families": [*families, *foreign({family["name"] for family in families})]}
@@ -142,6 +145,15 @@ def render(snapshots: Sequence[Snapshot]) -> bytes:
 def exposition() -> bytes:
     """The text of this process."""
     return render([snapshot()])
+
+
+def _asked(source: _Source) -> list[Family]:
+    """What the source has; nothing where it fails, which is no reason to show nothing at all."""
+    try:
+        return list(source())
+    except Exception:
+        log.exception("a source of metrics failed")
+        return []
 
 
 def _instrument(kind: Any, name: str, make: Callable[[], Any]) -> Any:

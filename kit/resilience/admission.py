@@ -5,9 +5,9 @@ a permit, which costs time (unless the event loop is held, `kit.resilience.pace`
 a queue of the server's own, by priority and then by arrival, or is refused. It waits only if it will be answered before
 its deadline, by what the calls before it usually take, or if nobody else waits: a guess is no reason to refuse a call
 that is in nobody's way; and once the queue has been standing for `interval` seconds, if that is no burst then, only if
-it will have to wait for less than half of its time. So nobody is served in vain, and first come, first served, which
-is fair, is safe: the queue cannot grow until all that is in it is late. Without a
-deadline a call waits `max_wait` seconds.
+it will have to wait for less than half of its time. So nobody is served in vain, and first come, first served, which is
+fair, is safe: the queue cannot grow until all that is in it is late. Without a deadline a call waits `max_wait`
+seconds.
 
 What is said of the wait of a priority is corrected by what such calls had to wait: those that matter more and come
 later go before them. A call that finds no room takes that of the latest of those that matter least, and less than it:
@@ -288,7 +288,7 @@ class AdmissionControl:
         self.at_once = 0 if self._lines.count or self._pressure.limited else self._pressure.limit
 
     def _told(self, now: float, took: float, given: float, time: ServiceTime, generation: int, calls: int) -> None:
-        time.learned(took)
+        time.learned(took, alone=self.running == 1)
         pressure = self._pressure
         limited = pressure.limited
         pressure.ended(now, took, given, time.least, self.running, generation, calls)

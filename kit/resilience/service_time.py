@@ -4,8 +4,9 @@ Theory of operation. A method's time is followed by a moving mean (an eighth of 
 trip), the first answer counting whole. `least` is the lowest that the mean has been; it rises slowly towards the mean,
 so that a method that has become slower for good is believed in the end (half of the way in some 700 calls).
 
-What a call needs once it runs is estimated by the smaller of the mean and a little more than the least: under a load
-that makes calls slow each other down the mean tells of the load, which is what is being taken away.
+What a call needs once it runs is estimated by what those take that run alone, where there are any, as handlers that
+compute do: the machine may have become slower. Else by the smaller of the mean and a little more than the least: under
+a load that makes calls slow each other down the mean tells of the load, which is what is being taken away.
 
 How long a method's callers would wait at the most is remembered from those whose deadline is known, and fades: callers
 that give more are rare when they are not seen for a few dozen calls.
@@ -40,12 +41,13 @@ _UNKNOWN = 0.01
 class ServiceTime:
     """The calls of one method, from when they begin to run. Seconds."""
 
-    __slots__ = ("known", "least", "mean", "patience", "slow", "spared")
+    __slots__ = ("_alone", "known", "least", "mean", "patience", "slow", "spared")
 
     def __init__(self) -> None:
         self.known = False
         self.mean = _UNKNOWN
         self.least = 0.0
+        self._alone: float | None = None
         #: Seconds that callers give; infinite before any is known.
         self.patience = math.inf
         #: A call that takes longer has been slowed down by others.
@@ -57,7 +59,7 @@ class ServiceTime:
     @property
     def needed(self) -> float:
         """What a call takes when it runs; 0.0 before anything is known."""
-        return min(self.mean, self.least * _LITTLE_MORE)
+        return min(self.mean, self.least * _LITTLE_MORE if self._alone is None else self._alone)
 
     def given(self, seconds: float) -> None:
         """A call had `seconds` left when it came; infinite for no deadline."""
@@ -66,8 +68,10 @@ class ServiceTime:
         else:
             self.patience += (seconds - self.patience) * _FORGET
 
-    def learned(self, took: float) -> None:
-        """A call took `took`, 0 or more."""
+    def learned(self, took: float, *, alone: bool = False) -> None:
+        """A call took `took`, 0 or more; `alone` if no other ran when it ended."""
+        if alone:
+            self._alone = took if self._alone is None else self._alone + (took - self._alone) * _SHARE
         if not self.known:
             self.known = True
             self.mean = self.least = took

@@ -13,6 +13,13 @@ from tests.integration.observe.collector import Collector
 SetUp = Callable[..., Telemetry]
 
 
+@pytest.fixture(autouse=True)
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have counted is left out: ports come again."""
+    monkeypatch.setattr("kit.observe.calls._served", {})
+    monkeypatch.setattr("kit.observe.calls._called", {})
+
+
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     one = Collector()

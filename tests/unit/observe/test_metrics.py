@@ -100,6 +100,18 @@ def test_a_function_that_fails_leaves_only_its_gauge_out(caplog: pytest.LogCaptu
     assert "the function of the gauge shop.broken failed" in caplog.text
 
 
+def test_a_source_that_fails_leaves_only_its_own_out(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Any:
+        yield {"name": "shop.half", "kind": "gauge", "help": "Half.", "unit": "", "series": []}
+        raise RuntimeError("the dictionary changed its size")
+
+    remove = metrics.register(broken)
+    metrics.counter("shop.orders", "Orders that were placed.").add()
+    assert value(metrics.exposition(), "shop_orders_total") == 1
+    assert "a source of metrics failed" in caplog.text
+    remove()
+
+
 def test_labels_are_bounded_and_what_comes_beyond_is_other() -> None:
     orders = metrics.counter("shop.orders", "Orders that were placed.", labels=("who",))
     for number in range(MAX_SERIES + 5):

@@ -110,8 +110,7 @@ def test_a_call_that_is_in_nobodys_way_is_not_refused_for_what_is_guessed_of_it(
     inside.ended(0.04, FOREVER)
     assert control.next(0.04) == (late, [])
     late.ended(0.05, 0.05)
-    inside = control.enter(0.05, usual())
-    assert inside is not None
+    assert control.enter(0.05, usual()) is not None
     found, _ = control.queue(0.05, DEFAULT, usual(), 0.051)
     assert isinstance(found, Permit)
 

@@ -32,6 +32,16 @@ def test_what_is_needed_is_not_what_calls_take_while_they_slow_each_other_down()
     assert time.needed < 0.06
 
 
+def test_what_calls_take_that_run_alone_is_needed_however_quick_they_were() -> None:
+    time = learned(*[0.02] * 20)
+    for _ in range(20):
+        time.learned(0.06, alone=True)
+    assert time.needed > 0.05
+    for _ in range(40):
+        time.learned(0.5)
+    assert time.needed < 0.065
+
+
 def test_a_method_that_has_become_slower_for_good_is_believed_in_the_end() -> None:
     time = learned(0.02, *[0.5] * 4000)
     assert time.needed > 0.45
