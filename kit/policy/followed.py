@@ -61,6 +61,9 @@ class Policies:
         """Reads and checks what is given. Raises PolicyError."""
         #: Is called after each change with the policies that are in use.
         self.keep: Callable[[Sequence[Resolved]], None] | None = None
+        #: Is called before a change is taken with what gives the policies that would be in force; raises
+        #: ConfigurationError for what whoever uses them cannot do.
+        self.test: Callable[[Callable[[str], Resolved]], None] | None = None
         self._clock = clock
         self._tell = tell
         self._bound: list[_Bound] = []
@@ -143,6 +146,8 @@ class Policies:
                 for bound, policy in zip(self._bound, policies, strict=True)
                 if policy != bound.policy
             ]
+            if self.test is not None:
+                self.test(lambda method: policy_for(method, overrides))
         except ConfigurationError as error:
             self._let_go()
             self._tell(file.path, (), str(error))

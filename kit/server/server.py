@@ -23,7 +23,7 @@ from kit.discovery import Registration, Registry
 from kit.errors import ConfigurationError, UsageError
 from kit.health import WithHealth
 from kit.observe import get_logger
-from kit.policy import PolicySource
+from kit.policy import PolicySource, Resolved
 from kit.recovery.stopping import StopRequest
 from kit.resilience.admission_rules import Admission
 from kit.server._access import AccessLog
@@ -282,6 +282,7 @@ class Server(WithHealth):
             self._security.check(methods)
             self._deduplication.check(methods, processes=processes())
             self._pipeline.check(methods)
+            self._pipeline.policies.test = self._test
             await self._vitals.begin(self.services)
             await self._deduplication.start()
             await self._metered.start()
@@ -345,6 +346,11 @@ class Server(WithHealth):
 
     def _methods(self) -> list[ServerMethod]:
         return [self._pipeline.method(rpc, path) for path, rpc in self._recorder.methods()]
+
+    def _test(self, policy_of: Callable[[str], Resolved]) -> None:
+        """Raises ConfigurationError for policies with which the running server could not serve what it serves."""
+        served = self._recorder.methods()
+        self._deduplication.check_running([self._pipeline.method(rpc, path, policy_of(path)) for path, rpc in served])
 
     def _build(self) -> grpc.aio.Server:
         kit = KitServerInterceptor(self._pipeline)

@@ -74,6 +74,15 @@ class Deduplication:
                 'idempotency="sqlite:////path/to/file" or "postgresql://..."'
             )
 
+    def check_running(self, methods: Iterable[ServerMethod]) -> None:
+        """The same for policies that change while the server runs: a store is opened at the start only."""
+        declaring = [method.path for method in methods if deduplicated(method) is not None]
+        if declaring and not self.layer.off and not self._keeps:
+            raise ConfigurationError(
+                f"idempotency: {declaring[0]} declares idempotency keys, which no method did when the server started, "
+                "so no store is open; start the server again with this policy"
+            )
+
     async def start(self) -> None:
         """Opens the store where it is needed. Raises ConfigurationError."""
         if self._keeps and self.layer.keeper is not None:

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.wrappers_pb2 import StringValue
 
+import kit
 from kit import events
 from kit.errors import PolicyError
 from kit.policy.followed import INTERVAL
@@ -23,6 +24,7 @@ from kit.server._pipeline import ServerPipeline, server_pipeline
 from kit.testing import VirtualClock
 from kitapi.v1 import events_pb2
 from tests.integration.server.echo import SERVICE, Echo, add_echo
+from tests.integration.server.echo import call as echoed
 
 #: One call, and then none for a quarter of an hour.
 ONE = f'["/{SERVICE}/*"]\nrate.per_second = 0.001\n'
@@ -96,6 +98,36 @@ async def test_a_bad_file_is_refused_and_told_and_the_old_one_stays(followed: Fo
     assert (reloaded.path, reloaded.accepted) == (str(followed.file), False)
     await followed.write(MANY)
     assert await followed.code() is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (f'["/{SERVICE}/UnaryStream"]\nidempotency_key.mode = "REQUIRED"\n', "set it to NONE for this stream"),
+        (f'["/{SERVICE}/UnaryUnary"]\nidempotency_key.mode = "REQUIRED"\n', "start the server again"),
+    ],
+)
+async def test_what_would_not_have_let_the_server_start_is_refused_while_it_runs(
+    tmp_path: Path, bad: str, why: str
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(MANY, "utf-8")
+    server = kit.Server("reload", policy=file, register=False, grace=0).add(Echo(), add_echo)
+    async with server, grpc.aio.insecure_channel(server.address) as channel:
+        before = events.bus().last
+        # No method has been called yet: what is served counts, not what is in use.
+        file.write_text(bad, "utf-8")
+        for _ in range(2):
+            server._pipeline.policies.look()
+        reloaded = events_pb2.PolicyReloaded()
+        async with asyncio.timeout(10), aclosing(events.bus().watch(before)) as told:
+            async for event in told:
+                if event.payload.Unpack(reloaded):
+                    break
+        assert (reloaded.path, reloaded.accepted) == (str(file), False)
+        assert why in reloaded.error
+        for method in ("UnaryUnary", "UnaryStream"):
+            assert await echoed(channel, method, "x")
 
 
 def test_a_file_that_is_wrong_at_the_start_is_refused(tmp_path: Path) -> None:
