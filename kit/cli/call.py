@@ -103,7 +103,8 @@ def _requests(method: MethodDescriptor, reflection: Reflection, text: str) -> It
     for one in plain if method.client_streaming else [plain]:
         try:
             yield json_format.ParseDict(one, make(), descriptor_pool=reflection.pool)
-        except json_format.ParseError as error:
+        # The parser raises whatever comes where the JSON is no object.
+        except (json_format.ParseError, TypeError, AttributeError) as error:
             raise click.ClickException(f"the request is no {method.input_type.full_name}: {error}") from error
 
 

@@ -89,6 +89,8 @@ class AccessLayer:
 
         async def handle(call: ServerCall) -> Any:
             began = now()
+            # Read at once: a call that its client or the deadline ended has none any more.
+            peer = call.context.peer()
             response = None
             try:
                 response = await inner(call)
@@ -96,18 +98,18 @@ class AccessLayer:
             finally:
                 seconds = now() - began
                 if call.code is not ok or sample == 1.0 or seconds > slow or chance() < sample:
-                    _write(call, seconds, response)
+                    _write(call, peer, seconds, response)
 
         return handle
 
 
-def _write(call: ServerCall, seconds: float, response: Any) -> None:
+def _write(call: ServerCall, peer: str, seconds: float, response: Any) -> None:
     level = logging.WARNING if call.code in tracing.SERVER_FAULTS else logging.INFO
     fields: dict[str, Any] = {
         "method": call.method,
         "code": call.code.name,
         "duration_ms": round(seconds * 1000, 3),
-        "peer": peer_of(call.context.peer()),
+        "peer": peer_of(peer),
     }
     if call.details and call.code is not grpc.StatusCode.OK:
         fields["details"] = redacted_text(call.details[:_MAX_TEXT])

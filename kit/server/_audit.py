@@ -23,6 +23,7 @@ from kit.observe.channels import AUDIT, channel
 from kit.policy import IdempotencyLevel
 from kit.server._answers import answer_to
 from kit.server._call import Handler, ServerCall, ServerMethod
+from kit.server._layers import code_of_cancelled
 from kit.server.auth._rules import OPEN
 from kitapi.v1 import policy_pb2
 
@@ -53,19 +54,25 @@ class AuditLayer:
 
         async def handle(call: ServerCall) -> Any:
             began = now()
+            # Read at once: a call that its client or the deadline ended has none any more.
+            peer = call.context.peer()
             try:
                 response = await inner(call)
             except BaseException as error:
-                _write(call, _code_of(call, error), now() - began)
+                _write(call, peer, _code_of(call, error), now() - began)
                 raise
-            _write(call, _own_code(call, grpc.StatusCode.OK), now() - began)
+            _write(call, peer, _own_code(call, grpc.StatusCode.OK), now() - began)
             return response
 
         return handle
 
     def denials(self, method: ServerMethod) -> Callable[[ServerCall, PermissionDenied], None] | None:
         """What writes down the denied calls of a method; None for one that changes nothing."""
-        return (lambda call, refusal: _write(call, refusal.code, 0.0)) if is_mutation(method) else None
+        return (
+            (lambda call, refusal: _write(call, call.context.peer(), refusal.code, 0.0))
+            if is_mutation(method)
+            else None
+        )
 
 
 def is_mutation(method: ServerMethod) -> bool:
@@ -101,14 +108,14 @@ def write(**fields: object) -> None:
     log.info("call", **fields)
 
 
-def _write(call: ServerCall, code: grpc.StatusCode, seconds: float) -> None:
+def _write(call: ServerCall, peer: str, code: grpc.StatusCode, seconds: float) -> None:
     who = call.principal
     key = next((value for name, value in call.metadata if name == _IDEMPOTENCY_KEY), None)
     write(
         method=call.method,
         principal="" if who is None else who.name,
         authenticated_by="" if who is None else who.method,
-        peer=call.context.peer(),
+        peer=peer,
         resource=resource_in(call.request),
         code=code.name,
         duration_ms=round(seconds * 1000, 3),
@@ -126,7 +133,7 @@ def _code_of(call: ServerCall, error: BaseException) -> grpc.StatusCode:
     if isinstance(error, grpc.aio.AbortError):
         return _own_code(call, grpc.StatusCode.UNKNOWN)
     if isinstance(error, asyncio.CancelledError):
-        return grpc.StatusCode.CANCELLED
+        return code_of_cancelled(call)
     return error.code if isinstance(error, StatusError) else answer_to(error, str).code
 
 

@@ -118,10 +118,16 @@ def _mend_details(call: ServerCall) -> None:
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
+def code_of_cancelled(call: ServerCall) -> grpc.StatusCode:
+    """The status of a call whose handler was cancelled just now."""
+    late = served_until() - SYSTEM.now() <= call.time_given * _ROUNDED + _SLACK
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+
+
 async def _end_cancelled(call: ServerCall) -> None:
     """Sends a status to a client that may still wait: grpc sends none for a handler that raises CancelledError."""
-    late = served_until() - SYSTEM.now() <= call.time_given * _ROUNDED + _SLACK
-    call.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+    call.code = code_of_cancelled(call)
+    late = call.code is grpc.StatusCode.DEADLINE_EXCEEDED
     call.details = "the deadline passed while the call was served" if late else "the call was cancelled"
     task = asyncio.current_task()
     if task is not None and not task.cancelling():

@@ -31,12 +31,12 @@ def run(server: Server | Callable[[], Server], *, workers: int | None = None, ar
     """
     telemetry = None
     try:
+        configure_logging(server.name if isinstance(server, Server) else "")
         worker = Worker.taken(os.environ)
         asked = _workers(argv, workers, os.environ)
         if not isinstance(server, Server):
-            configure_logging("")
             server = server()
-        configure_logging(server.name)
+            configure_logging(server.name)
         if worker is None and asked > 1:
             return asyncio.run(_parent(server, asked))
         if worker is not None:

@@ -38,6 +38,7 @@ def build(
         register=register,
         grace=grace,
         single_process=_WHY_ONE,
+        audit=True,
         idempotency=config.folder / "keys.db",
     )
     store, pool = ImportStore(database), WorkerPool(config.workers)

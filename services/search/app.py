@@ -49,6 +49,7 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
         "search",
         single_process="it answers from a catalogue in memory, and another process would not see what is published",
         errors={QuerySyntaxError: unreadable_query},
+        audit=True,
     )
     server.add(service, search_pb2_grpc.add_SearchServiceServicer_to_server)
     server.on_start(neighbours.open)

@@ -32,6 +32,7 @@ def build(
         listen=listen,
         register=register,
         single_process="it carries out the deletions that have begun",
+        audit=True,
         idempotency=config.database.with_name("workspace-keys.db"),
     )
     server.add(

@@ -94,3 +94,15 @@ def test_an_import_that_is_asked_for_twice_with_one_key_runs_once(product: Produ
     assert answers[0]["name"] == answers[1]["name"]
     assert product.wait_for_import(answers[0]["name"])["lineCount"] == "1"
     assert len(product.client.get(f"/v1/{workspace}/imports").json()["imports"]) == 1
+
+
+def test_every_mutation_leaves_an_audit_line_that_says_what_and_how_it_ended(product: Product) -> None:
+    def audited() -> list[dict[str, str]]:
+        text = (product.data_dir / "logs" / "workspace.log").read_text()
+        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if line.get("channel") == "audit"]
+
+    before = len(audited())
+    product.client.get(f"/v1/{product.create_workspace('audited')}")
+    [line] = wait_until(lambda: audited()[before:], seconds=20, what="the line is written")
+    assert (line["method"], line["code"]) == ("/loganalyzer.workspace.v1.WorkspaceService/CreateWorkspace", "OK")

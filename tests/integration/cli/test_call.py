@@ -86,10 +86,11 @@ async def test_metadata_and_the_deadline_go_along_and_details_of_an_error_are_pr
         arguments = ("call", server.address, "ImporterService/GetImport")
         good = await kit(*arguments, f"@{tmp_path / 'request.json'}", "-H", "X-Who: me", "--timeout", "4")
         assert recorder.metadata["x-who"] == "me"
-        wrong, no_json, no_message, nothing, no_method, no_name = await asyncio.gather(
+        wrong, no_json, no_message, no_object, nothing, no_method, no_name = await asyncio.gather(
             ask(*arguments, '{"name": "wrong"}'),
             ask(*arguments, "{name"),
             ask(*arguments, '{"nome": "a"}'),
+            ask(*arguments, "5"),
             ask("call", server.address, "Nobody/Get"),
             ask("call", server.address, "ImporterService/GetImports"),
             ask("call", server.address, "Get"),
@@ -99,12 +100,13 @@ async def test_metadata_and_the_deadline_go_along_and_details_of_an_error_are_pr
     assert wrong.code == 1
     assert "INVALID_ARGUMENT: no such thing" in wrong.err
     assert "name: must be imports/*" in wrong.err
+    assert (no_object.code, "the request is no " in no_object.err) == (1, True)
     assert (no_json.code, no_message.code, nothing.code, no_method.code, no_name.code) == (1, 1, 1, 1, 2)
     assert "the request is no JSON" in no_json.err
     assert "nome" in no_message.err
     assert "the server has no service Nobody" in nothing.err
     assert "GetImport" in no_method.err
-    for said in (wrong, no_json, no_message, nothing, no_method, no_name):
+    for said in (wrong, no_json, no_message, no_object, nothing, no_method, no_name):
         assert "Traceback" not in said.err
 
 

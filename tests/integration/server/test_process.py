@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -139,3 +141,30 @@ async def test_a_process_that_cannot_listen_ends_with_2(tmp_path: Path) -> None:
         assert b"is the port taken" in log
         running.process.terminate()
         assert (await running.ended())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"KIT_WORKERS": "0"}, "KIT_WORKERS"), ({"KIT_DATA_DIR": "/dev/null/data"}, "KIT_DATA_DIR names another")],
+)
+async def test_a_wrong_environment_is_one_line_of_the_log_and_ends_with_2(
+    tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "tests.integration.server.echo_service"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}",
+            "KIT_DATA_DIR": str(tmp_path),
+            "KIT_LISTEN": "127.0.0.1:0",
+            "KIT_LOG_FORMAT": "json",
+            **wrong,
+        },
+    )
+    _, log = await process.communicate()
+    assert process.returncode == 2
+    line = json.loads(log)
+    assert line["event"] == "configured wrongly"
+    assert said in line["error"]

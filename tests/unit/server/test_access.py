@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -114,6 +115,20 @@ async def test_a_line_says_what_was_called_by_whom_and_how_it_ended(caplog: pyte
         assert field in said
     assert "deadline_left_ms" not in said
     assert "abcdefgh" not in said
+
+
+async def test_the_peer_of_a_call_that_was_ended_from_outside_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    call = call_of()
+    caplog.set_level(logging.INFO)
+
+    async def inner(_: ServerCall) -> None:
+        # As grpc's: the stream is gone, and who was at its other end with it.
+        call.context.peer = lambda: ""  # type: ignore[method-assign]
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await AccessLayer(AccessLog()).wrap(method_of(), inner)(call)
+    assert "peer='10.0.0.7:50051'" in caplog.text
 
 
 async def test_a_call_that_failed_has_its_details_without_secrets(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 import kit
 from kit import errors
 from kit.auth import Principal
+from kit.call import set_deadline
+from kit.clock import SYSTEM
 from kit.pipeline import Shape
 from kit.policy import policy_for
 from kit.server._audit import AuditLayer, resource_in
@@ -99,6 +101,21 @@ async def test_a_call_that_fails_is_written_down_with_what_the_client_gets(
     with pytest.raises(type(error)):
         await AuditLayer().wrap(method(), inner)(call())
     assert [line["code"] for line in lines.all] == [code]
+
+
+async def test_a_call_that_its_deadline_ended_has_that_status_and_its_peer(lines: Lines) -> None:
+    made = call()
+
+    async def inner(_: ServerCall) -> None:
+        set_deadline(SYSTEM.now())
+        # As grpc's: the stream is gone, and who was at its other end with it.
+        made.context.peer = lambda: ""  # type: ignore[method-assign]
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(AuditLayer().wrap(method(), inner)(made))
+    [line] = lines.all
+    assert (line["code"], line["peer"]) == ("DEADLINE_EXCEEDED", "ipv4:10.0.0.7:1234")
 
 
 async def test_a_status_that_the_handler_set_itself_is_written_down(lines: Lines) -> None:
