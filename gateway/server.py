@@ -118,6 +118,7 @@ async def serve(config: Config) -> int:
             await _first(serving, stop.hastened)
             server.force_exit = stop.hastened.is_set()
         await serving
+        log.info("stopped")
         return 0 if stop.requested.is_set() else 1
 
 

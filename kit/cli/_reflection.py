@@ -108,6 +108,10 @@ class Reflection:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise
                 continue
+            else:
+                # Its end is awaited: a stream that is given up would be a cancelled call to the server.
+                while await call.read() is not grpc.aio.EOF:
+                    pass
             finally:
                 call.cancel()
             self._path = path

@@ -54,7 +54,9 @@ def new(name: str, into: Path | None) -> None:
         _generate(folder)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{folder} is ready:\n  cd {folder}\n  pytest\n  {Path(sys.executable).name} service.py")
+    click.echo(
+        f"{folder} is ready:\n  cd {folder}\n  python -m pip install pytest pytest-asyncio\n  python -m pytest\n  python service.py"
+    )
 
 
 def _words(name: str) -> dict[str, str]:

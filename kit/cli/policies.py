@@ -12,8 +12,17 @@ _DEFAULT = "kit default"
 
 def _row(one: ops_pb2.EffectivePolicy) -> tuple[str, ...]:
     plain = json_format.MessageToDict(one.policy, preserving_proto_field_name=True)
-    said = ", ".join(f"{name}={value}" for name, value in _leaves(plain) if one.origins.get(name, _DEFAULT) != _DEFAULT)
+    said = ", ".join(
+        f"{name}={_shown(value)}" for name, value in _leaves(plain) if one.origins.get(name, _DEFAULT) != _DEFAULT
+    )
     return ("served" if one.served else one.target or "(stock)", one.method, said)
+
+
+def _shown(value: object) -> str:
+    """As a person would write it: the members of a list with a + between them, a call by its method."""
+    if isinstance(value, list):
+        return "+".join(_shown(each) for each in value)
+    return str(value.get("method", value)) if isinstance(value, dict) else str(value)
 
 
 def _leaves(plain: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from kit.errors import ConfigurationError
 from kit.observe import _routing, tracing
 from kit.observe.channels import BY_LOGGER
 from kit.observe.redaction import redact_fields, redacted_text
@@ -49,11 +50,18 @@ def configure(
 
     `level` None means KIT_LOG_LEVEL, else INFO. `console` None means KIT_LOG_FORMAT ("json" or "console"), else
     readable text where the stream is a terminal and JSON everywhere else. KIT_LOG_AUDIT and its siblings send channels
-    elsewhere. Raises ConfigurationError for a file that cannot be written.
+    elsewhere. Raises ConfigurationError for a file that cannot be written, and for
+    what the variables cannot mean.
     """
     stream = sys.stderr if stream is None else stream
+    name = (level if level is not None else os.environ.get("KIT_LOG_LEVEL") or "INFO").upper()
+    if name not in logging.getLevelNamesMapping():
+        known = ", ".join(logging.getLevelNamesMapping())
+        raise ConfigurationError(f"KIT_LOG_LEVEL: one of {known} is needed, not {name!r}")
     if console is None:
         wanted = os.environ.get("KIT_LOG_FORMAT", "")
+        if wanted not in ("", "json", "console"):
+            raise ConfigurationError(f'KIT_LOG_FORMAT: "json" or "console" is needed, not {wanted!r}')
         console = wanted == "console" if wanted else stream.isatty()
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -76,10 +84,9 @@ def configure(
             last,
         ],
     )
-    name = (level if level is not None else os.environ.get("KIT_LOG_LEVEL", "INFO")).upper()
     root = logging.getLogger()
     _routing.route(stream, formatter, service="" if console else service_name, json=not console)
-    root.setLevel(name if name in logging.getLevelNamesMapping() else "INFO")
+    root.setLevel(name)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
 

@@ -84,8 +84,9 @@ def set_breaker(request: ops_pb2.SetBreakerRequest, who: str, clock: Clock = SYS
         and (not method or method in one.methods)
     ]
     if not named:
-        known = ", ".join(sorted({one.address or '""' for one in _found()})) or "none"
-        raise NotFound(f"no breaker of {request.endpoint!r} has met a call; there are breakers of {known}")
+        known = ", ".join(sorted({one.address or '""' for one in _found()}))
+        others = f"; there are breakers of {known}" if known else ", nor has any other"
+        raise NotFound(f"no breaker of {request.endpoint!r} has met a call{others}")
     if len(named) > 1:
         choices = "; ".join(f"target {one.target!r}: {', '.join(one.methods) or 'no method any more'}" for one in named)
         raise FailedPrecondition(f"{len(named)} breakers are at {request.endpoint!r}; name one: {choices}")

@@ -164,6 +164,9 @@ class Keeper:
         rules, failures = self._alive, 0
         while failures < rules.failures:
             await self._clock.sleep(rules.every)
+            if self.stopping.is_set():
+                # What drains says no, and has its own time to end.
+                await asyncio.Event().wait()
             why = "it said no"
             try:
                 async with asyncio.timeout(rules.timeout):

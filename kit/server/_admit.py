@@ -18,6 +18,7 @@ from time import monotonic, thread_time
 from typing import Any, NoReturn, TypeAlias
 
 from kit.call import PRIORITY_KEY, set_priority
+from kit.errors import ConfigurationError
 from kit.pipeline import Shape
 from kit.policy import Priority
 from kit.resilience.admission import Admission, AdmissionControl, Refusal
@@ -73,6 +74,10 @@ class AdmitLayer:
         cpu: Callable[[], float] = thread_time,
     ) -> None:
         """`cpu` gives the CPU seconds of the event loop's thread. Raises ConfigurationError."""
+        if options is not None and not isinstance(options, Admission):
+            raise ConfigurationError(
+                f"admission is of type {type(options).__name__}; give a kit.Admission, or None to take all calls"
+            )
         self._clock = clock
         #: For reading; None where nothing is limited.
         self.door = None if options is None else Door(options, clock, cpu)

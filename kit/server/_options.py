@@ -87,6 +87,10 @@ def server_options(
     """
     env = os.environ if environ is None else environ
     listen = listen or env.get("KIT_LISTEN") or ServerOptions().listen
+    if not isinstance(listen, str):
+        raise ConfigurationError(f'listen: "host:port" is needed, not {listen!r}')
+    if not isinstance(limits, ConnectionLimits):
+        raise ConfigurationError(f"limits is of type {type(limits).__name__}; give a kit.ConnectionLimits")
     own = {name for name, _ in options}
     if max_connection_age is None:
         max_connection_age = _seconds(env, "KIT_MAX_CONNECTION_AGE", ServerOptions().max_connection_age)

@@ -31,7 +31,14 @@ def reserved(listen: str) -> Iterator[int]:
                 raise ConfigurationError(f"{listen} cannot be listened on; is the port taken?")
             held = stack.enter_context(socket.socket(family, kind))
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(where)
+            try:
+                held.bind(where)
+            except OSError:
+                if not int(number):
+                    raise
+                # Nobody listens: what is left are connections that a former server without the option has closed.
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                held.bind(where)
         except OSError as error:
             raise ConfigurationError(f"{listen} cannot be listened on: {error.strerror or error}") from error
         yield int(held.getsockname()[1])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import logging
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from kit.errors import ConfigurationError
 from kit.observe import configure_logging, get_logger, setup
+from kit.observe._setup import Telemetry
 from kit.server._worker import Worker
 from kit.server._workers import Workers
 from kit.server.server import Server
@@ -17,6 +21,8 @@ log = get_logger("kit.server")
 
 #: More than any machine has use for.
 MAX_WORKERS = 256
+#: Seconds after the stop in which threads may end.
+THREADS_TIMEOUT = 5.0
 
 
 def run(server: Server | Callable[[], Server], *, workers: int | None = None, argv: Sequence[str] | None = None) -> int:
@@ -42,7 +48,8 @@ def run(server: Server | Callable[[], Server], *, workers: int | None = None, ar
         if worker is not None:
             worker.join(server)
         telemetry = setup(server.name)
-        return asyncio.run(server.serve())
+        with contextlib.ExitStack() as running:
+            return asyncio.run(_serve(server, telemetry, running))
     except ConfigurationError as error:
         log.error("configured wrongly", error=str(error))  # noqa: TRY400 - a traceback would not help
         return 2
@@ -52,6 +59,26 @@ def run(server: Server | Callable[[], Server], *, workers: int | None = None, ar
     finally:
         if telemetry is not None:
             telemetry.shutdown()
+
+
+async def _serve(server: Server, telemetry: Telemetry, running: contextlib.ExitStack) -> int:
+    """Serves, and sees to it that the process ends then: asyncio waits for its threads however long they run on.
+
+    In them are handlers that are no coroutines, which nobody can end.
+    """
+    code = await server.serve()
+    timer = threading.Timer(THREADS_TIMEOUT, _end, (code, telemetry))
+    timer.daemon = True
+    timer.start()
+    running.callback(timer.cancel)
+    return code
+
+
+def _end(code: int, telemetry: Telemetry) -> None:
+    log.warning("handlers that are no coroutines have not ended; the process ends without them")
+    telemetry.shutdown()
+    logging.shutdown()
+    os._exit(code)
 
 
 async def _parent(server: Server, workers: int) -> int:

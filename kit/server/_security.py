@@ -12,7 +12,7 @@ from kit.observe import get_logger
 from kit.server._authenticate import check_guarded, is_ignored
 from kit.server._call import ServerMethod
 from kit.server._tls import Certificates, ServerTls
-from kit.server.auth import ApiKeys, Authenticator, JwtAuthenticator
+from kit.server.auth import ApiKeys, Authenticator, JwtAuthenticator, PeerCertificate
 from kit.server.auth._rules import access_of
 
 __all__ = ["LayerArguments", "Security"]
@@ -47,6 +47,7 @@ class Security:
         self.certificates = None if tls is None else Certificates(tls)
         self.ignored = is_ignored(insecure_ignore_auth, loopback=loopback)
         self._loopback = loopback
+        self._asks_certificates = tls is not None and tls.client_ca is not None
         self._arguments: LayerArguments = {
             "authenticators": authenticators,
             "allowed_names": None if tls is None else tls.allowed_names,
@@ -70,6 +71,8 @@ class Security:
         secrets = any(isinstance(one, (ApiKeys, JwtAuthenticator)) for one in authenticators)
         if secrets and self.certificates is None and not self._loopback:
             log.warning("tokens and keys are taken over plain connections; give tls=kit.ServerTls(...)")
+        if not self._asks_certificates and any(isinstance(one, PeerCertificate) for one in authenticators):
+            log.warning("PeerCertificate knows nobody: no client shows one; give tls=kit.ServerTls(..., client_ca=...)")
 
     def listen(self, server: grpc.aio.Server, address: str) -> int:
         """Opens the port; raises RuntimeError as grpc does."""

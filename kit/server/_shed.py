@@ -12,7 +12,7 @@ from kit.server._answers import Answer, Prepared, answer_to
 __all__ = ["DOMAIN", "Answers"]
 
 #: In google.rpc.ErrorInfo, with the reasons OVERLOADED, RATE_LIMITED and STOPPING.
-DOMAIN = "grpc-service-kit"
+DOMAIN = "kit"
 #: Answers that are kept.
 _MOST = 512
 
@@ -45,8 +45,9 @@ def _overloaded(refusal: Refusal, hundredths: int) -> StatusError:
 
 
 def _over_rate(per_second: float, hundredths: int) -> StatusError:
+    calls = "call" if per_second == 1 else "calls"
     return ResourceExhausted(
-        f"the server takes {per_second:g} calls of this method a second",
+        f"the server takes {per_second:g} {calls} of this method a second",
         reason="RATE_LIMITED",
         domain=DOMAIN,
         retry_after=hundredths / 100,

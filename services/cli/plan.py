@@ -21,7 +21,10 @@ GATEWAY = "gateway"
 EVERYTHING = (*SERVICES, GATEWAY)
 
 # What the user's shell may hold for services started by hand would lead these children astray.
-_NOT_PASSED_ON = ("KIT_LISTEN", "KIT_HEALTH_LISTEN", "KIT_REGISTER", "KIT_PARENT_FD", "KIT_WORKERS")
+_NOT_PASSED_ON = (
+    *("KIT_LISTEN", "KIT_HEALTH_LISTEN", "KIT_METRICS_LISTEN", "KIT_REGISTER"),
+    *("KIT_PARENT_FD", "KIT_WORKERS"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

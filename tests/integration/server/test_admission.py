@@ -171,7 +171,7 @@ async def test_where_nobody_may_wait_any_more_a_call_is_refused_with_a_time_to_c
     await one.queue("waits")
     error = await failure(one.served.channel, "UnaryUnary", "too many")
     said = details_of(error)
-    assert (said.code, said.reason, said.domain) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED", "grpc-service-kit")
+    assert (said.code, said.reason, said.domain) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED", "kit")
     assert said.retry_after is not None
     assert 0.5 <= said.retry_after <= 1.5
     trailing = dict(error.trailing_metadata() or ())

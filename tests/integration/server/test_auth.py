@@ -307,3 +307,11 @@ async def test_nothing_is_audited_where_it_is_not_wanted(serve: Serve, caplog: p
             served = await serve(**options)
             await call(served.channel, "UnaryUnary", "x", **key("k-caller"))
     assert not [record for record in caplog.records if record.name == "kit.audit"]
+
+
+async def test_certificates_that_nobody_is_asked_for_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    known = [PeerCertificate({"a.example": ("read",)})]
+    with caplog.at_level(logging.WARNING):
+        async with kit.Server("echo", register=False, grace=0.0, authenticators=known):
+            pass
+    assert "PeerCertificate knows nobody" in caplog.text

@@ -45,7 +45,9 @@ class Running:
 
 
 @asynccontextmanager
-async def service(data: Path, *, parent_fd: int | None = None, **env: str) -> AsyncIterator[Running]:
+async def service(
+    data: Path, *, parent_fd: int | None = None, module: str = "echo_service", **env: str
+) -> AsyncIterator[Running]:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}",
@@ -55,7 +57,7 @@ async def service(data: Path, *, parent_fd: int | None = None, **env: str) -> As
     if parent_fd is not None:
         environment["KIT_PARENT_FD"] = str(parent_fd)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "tests.integration.server.echo_service"),
+        *(sys.executable, "-P", "-m", f"tests.integration.server.{module}"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -101,6 +103,17 @@ async def test_the_same_signal_again_hastens_the_stop(tmp_path: Path) -> None:
         await running.unready()
         running.process.send_signal(signal.SIGINT)
         assert await running.ended() == (0, "ended: UnaryWrite\n")
+
+
+async def test_a_handler_in_a_thread_that_never_ends_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    async with service(tmp_path, module="stuck_service") as running:
+        stuck = running.channel.unary_stream(f"/{SERVICE}/UnaryStream", response_deserializer=StringValue.FromString)(
+            StringValue(value="x").SerializeToString()
+        )
+        assert await stuck.read() == StringValue(value="x")
+        running.process.terminate()
+        async with asyncio.timeout(30):
+            assert (await running.ended())[0] == 0
 
 
 async def test_a_service_whose_parent_is_gone_ends_soon(tmp_path: Path) -> None:

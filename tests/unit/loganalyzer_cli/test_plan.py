@@ -27,6 +27,7 @@ def test_the_children_get_what_the_plan_says() -> None:
 
 def test_settings_for_services_that_are_started_by_hand_are_not_passed_on() -> None:
     base = {"KIT_LISTEN": "0.0.0.0:1", "KIT_REGISTER": "0", "KIT_TARGET_SEARCH": "x:1", "KIT_PARENT_FD": "3"}
+    base |= {"KIT_HEALTH_LISTEN": "127.0.0.1:2", "KIT_METRICS_LISTEN": "127.0.0.1:3", "KIT_WORKERS": "4"}
     assert not set(base) & set(environment(PLAN, base))
 
 

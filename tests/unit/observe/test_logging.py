@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
+from kit.errors import ConfigurationError
 from kit.observe import configure_logging, get_logger
 
 
@@ -71,7 +72,7 @@ def test_a_terminal_gets_text(stream: io.StringIO) -> None:
     assert not stream.getvalue().startswith("{")
 
 
-@pytest.mark.parametrize(("level", "seen"), [("DEBUG", 2), ("warning", 0), ("nonsense", 1)])
+@pytest.mark.parametrize(("level", "seen"), [("DEBUG", 2), ("warning", 0), ("", 1)])
 def test_the_level_comes_from_the_environment(
     stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, level: str, seen: int
 ) -> None:
@@ -80,6 +81,15 @@ def test_the_level_comes_from_the_environment(
     get_logger("levels").debug("a")
     get_logger("levels").info("b")
     assert len(lines(stream)) == seen
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("KIT_LOG_LEVEL", "one of CRITICAL, .* is needed"), ("KIT_LOG_FORMAT", '"json" or "console"')]
+)
+def test_what_the_environment_cannot_mean_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, says: str) -> None:
+    monkeypatch.setenv(name, "nonsense")
+    with pytest.raises(ConfigurationError, match=f"{name}: {says}"):
+        configure_logging()
 
 
 def test_the_format_comes_from_the_environment(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

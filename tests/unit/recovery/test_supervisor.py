@@ -13,6 +13,7 @@ import pytest
 
 from kit.errors import ConfigurationError, UsageError
 from kit.recovery import AliveRules, Child, ChildEvent, ChildState, RestartPolicy, Supervisor
+from kit.testing import VirtualClock
 from tests.datafiles import ROOT
 
 # It ends when its parent does, as `kit.run` makes a service do.
@@ -223,6 +224,42 @@ async def test_a_child_that_hangs_is_killed_and_started_again(tmp_path: Path) ->
     assert len(events.of(ChildState.RESTARTING)) == 1
     stop.set()
     await running
+
+
+async def test_a_child_that_says_no_because_it_drains_is_left_to_it(tmp_path: Path) -> None:
+    events, stop, clock, log = Events(), asyncio.Event(), VirtualClock(), tmp_path / "a.log"
+    may_end = tmp_path / "end"
+    code = (
+        "import os, signal, sys, time\n"
+        "def drain(*_):\n    print('draining', flush=True)\n"
+        f"    while not os.path.exists({str(may_end)!r}): time.sleep(0.01)\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, drain)\nprint('up', flush=True)\nsignal.pause()"
+    )
+
+    async def alive() -> bool:
+        return not stop.is_set()
+
+    supervisor = Supervisor(
+        [child("a", code, log, ready=says_up(log), alive=alive)],
+        alive=AliveRules(every=1.0, failures=3),
+        on_event=events,
+        grace=60.0,
+        clock=clock,
+    )
+    running = asyncio.create_task(supervisor.run(stop))
+    async with asyncio.timeout(30):
+        while not events.of(ChildState.READY):
+            await clock.advance(1.0)
+        stop.set()
+        while b"draining" not in log.read_bytes():
+            await asyncio.to_thread(os.sched_yield)
+    await clock.advance(10.0)
+    may_end.touch()
+    async with asyncio.timeout(30):
+        await running
+    assert not events.of(ChildState.HUNG)
+    assert [event.exit_code for event in events.of(ChildState.EXITED)] == [0]
 
 
 async def test_failures_that_are_not_in_a_row_hang_nobody(tmp_path: Path) -> None:

@@ -293,6 +293,12 @@ async def test_a_rate_that_has_not_changed_goes_on_when_the_chain_is_built_anew(
     assert not other(())
 
 
+@pytest.mark.parametrize("wrong", [True, 5, {"max_queued": 5}])
+def test_what_is_no_admission_is_refused_at_the_start(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"give a kit\.Admission, or None"):
+        AdmitLayer(wrong)
+
+
 def test_a_pattern_of_peers_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigurationError, match="spiffe"):
         AdmitLayer(Admission(trusted_peers=("spiffe://",)))

@@ -61,6 +61,12 @@ def test_nonsense_is_refused_by_name(environ: dict[str, str]) -> None:
         options(environ)
 
 
+@pytest.mark.parametrize(("wrong", "said"), [({"listen": 50051}, "host:port"), ({"limits": 5}, "ConnectionLimits")])
+def test_arguments_of_another_type_are_refused_by_name(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        options({}, **wrong)
+
+
 def test_a_callers_own_channel_option_wins() -> None:
     found = options({}, options=[("grpc.so_reuseport", 1), ("grpc.x", "y")])
     assert dict(found.channel)["grpc.so_reuseport"] == 1

@@ -100,6 +100,18 @@ def test_a_reserved_port_is_shared_with_those_who_say_so_and_with_nobody_else(li
             worker.bind((host, port))
 
 
+def test_the_closed_connections_of_a_former_server_do_not_keep_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as former:
+        host, port = former.getsockname()
+        with socket.create_connection((host, port)) as client:
+            accepted, _ = former.accept()
+            # Who closes first keeps the address for a minute, in TIME_WAIT.
+            accepted.close()
+            assert client.recv(1) == b""
+    with reserved(f"{host}:{port}") as held:
+        assert held == port
+
+
 def test_a_port_of_others_who_share_it_is_taken_all_the_same() -> None:
     with reserved("127.0.0.1:0") as port, pytest.raises(ConfigurationError, match="is the port taken"):
         reserved(f"127.0.0.1:{port}").__enter__()
