@@ -41,7 +41,7 @@ message OrderResponse {}
 
 
 async def main(pb: Any, rpc: Any) -> None:
-    class Books(rpc.BooksServicer):
+    class Books(rpc.BooksServicer):  # type: ignore[misc]  # it was generated just now
         async def Order(self, request: Any, context: Any) -> Any:  # noqa: N802 - as the .proto has it
             print("the handler has an order of", len(request.lines))
             return pb.OrderResponse()

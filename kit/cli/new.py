@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keyword
 import re
-import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import resources
@@ -54,9 +53,8 @@ def new(name: str, into: Path | None) -> None:
         _generate(folder)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(
-        f"{folder} is ready:\n  cd {folder}\n  python -m pip install pytest pytest-asyncio\n  python -m pytest\n  python service.py"
-    )
+    steps = ("python -m pip install pytest pytest-asyncio", "python -m pytest", "python service.py")
+    click.echo("\n  ".join([f"{folder} is ready:", f"cd {folder}", *steps]))
 
 
 def _words(name: str) -> dict[str, str]:

@@ -12,9 +12,8 @@ _DEFAULT = "kit default"
 
 def _row(one: ops_pb2.EffectivePolicy) -> tuple[str, ...]:
     plain = json_format.MessageToDict(one.policy, preserving_proto_field_name=True)
-    said = ", ".join(
-        f"{name}={_shown(value)}" for name, value in _leaves(plain) if one.origins.get(name, _DEFAULT) != _DEFAULT
-    )
+    leaves = [leaf for leaf in _leaves(plain) if one.origins.get(leaf[0], _DEFAULT) != _DEFAULT]
+    said = ", ".join(f"{name}={_shown(value)}" for name, value in leaves)
     return ("served" if one.served else one.target or "(stock)", one.method, said)
 
 

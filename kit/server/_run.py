@@ -61,7 +61,7 @@ def run(server: Server | Callable[[], Server], *, workers: int | None = None, ar
             telemetry.shutdown()
 
 
-async def _serve(server: Server, telemetry: Telemetry, running: contextlib.ExitStack) -> int:
+async def _serve(server: Server, telemetry: Telemetry | None, running: contextlib.ExitStack) -> int:
     """Serves, and sees to it that the process ends then: asyncio waits for its threads however long they run on.
 
     In them are handlers that are no coroutines, which nobody can end.
@@ -74,9 +74,10 @@ async def _serve(server: Server, telemetry: Telemetry, running: contextlib.ExitS
     return code
 
 
-def _end(code: int, telemetry: Telemetry) -> None:
+def _end(code: int, telemetry: Telemetry | None) -> None:
     log.warning("handlers that are no coroutines have not ended; the process ends without them")
-    telemetry.shutdown()
+    if telemetry is not None:
+        telemetry.shutdown()
     logging.shutdown()
     os._exit(code)
 

@@ -22,8 +22,11 @@ from typing import Any, NoReturn
 import grpc
 
 from kit.errors import Cancelled, Unimplemented, sendable
+from kit.observe import get_logger
 
 __all__ = ["in_thread"]
+
+log = get_logger("kit.server")
 
 _END = object()
 
@@ -101,7 +104,10 @@ class ThreadContext(grpc.ServicerContext):
             if self._pending is not None:
                 self._pending.cancel()
         for callback in self._callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("a callback at the end of a call failed")
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Runs it on the loop and waits for it in the thread. Raises Cancelled where the call is over."""

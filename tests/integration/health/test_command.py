@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
@@ -85,6 +86,8 @@ async def watching(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]
         *(sys.executable, "-P", "-m", "kit.cli", "health", "--watch", *arguments),
         stdout=asyncio.subprocess.PIPE,
         env=ENVIRONMENT,
+        # Where the tests themselves run in the background, a child would inherit that SIGINT is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

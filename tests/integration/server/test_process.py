@@ -107,9 +107,7 @@ async def test_the_same_signal_again_hastens_the_stop(tmp_path: Path) -> None:
 
 async def test_a_handler_in_a_thread_that_never_ends_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
     async with service(tmp_path, module="stuck_service") as running:
-        stuck = running.channel.unary_stream(f"/{SERVICE}/UnaryStream", response_deserializer=StringValue.FromString)(
-            StringValue(value="x").SerializeToString()
-        )
+        stuck = start_call(running.channel, "UnaryStream", "x")
         assert await stuck.read() == StringValue(value="x")
         running.process.terminate()
         async with asyncio.timeout(30):

@@ -156,6 +156,22 @@ async def test_an_abort_that_is_none_does_not_hang_the_client(
     assert failed.value.code() is grpc.StatusCode.INTERNAL
 
 
+async def test_a_callback_that_fails_changes_neither_the_answer_nor_the_other_callbacks(
+    client: Any, sync: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ValueError("in a callback")
+
+    def act(_text: str, context: Any) -> None:
+        context.add_callback(fail)
+        context.add_callback(lambda: sync.saw.append("called"))
+
+    sync.act = act
+    assert (await client.Up(StringValue(value="a"), timeout=LIMIT)).value == "A"
+    assert sync.saw == ["called"]
+    assert "in a callback" in caplog.text
+
+
 async def test_an_abort_holds_although_the_handler_swallows_it(client: Any, sync: Sync) -> None:
     def act(_text: str, context: Any) -> None:
         try:
