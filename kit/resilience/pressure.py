@@ -2,10 +2,11 @@
 
 Theory of operation. A limit that is found from latencies alone does harm where nothing is wrong: it takes a cold cache,
 a long poll or a slow day for a queue. So nothing is limited until calls suffer from each other: they take more than
-twice what their method takes at its best, and more than half of the time that they were given. Where a tenth of the
-calls of a window does, there is a queue somewhere behind the handlers, and the calls in it run out of time. It is
-foreseen where half of them take twice their best, and as many run as will by Little's law take more than half of the
-time given. Then, and for only as long as it matters, the limit follows the latency (`kit.resilience.gradient`, which
+twice what their method takes at its best, and more than half of the time that they were given. Where half of the calls
+of a window take twice their best, and a tenth suffers, there is a queue somewhere behind the handlers, and the calls in
+it run out of time. It is foreseen where half of them take twice their best, and as many run as will by Little's law
+take more than half of the time given. Where only some are slow, one thing that they need hangs, and to limit all would
+let it hold up the others, too. Then, and for only as long as it matters, the limit follows the latency (`kit.resilience.gradient`, which
 measures what calls take when few run). It begins at twice what keeps up the throughput of that window at the methods'
 best times: the pipe stays full, and the queue is as short as the service.
 
@@ -40,7 +41,7 @@ _CALM = 30.0
 #: Of a limit's calls, those by which the gradient measures; it is content with fewer than on a client, as nobody else
 #: shares the server.
 _SAMPLES = 50
-_LEAST = 4
+_LEAST = 16
 #: Generations of one limit are below this many from its first.
 _GENERATIONS = 1 << 32
 
@@ -135,7 +136,8 @@ class Pressure:
             return
         per_second = self._count / (now - self._since)
         will = self._slowed >= self._count * _SLOWED and running > per_second * self._given * _OF_BUDGET
-        if self._adaptive and (will or self._suffered >= self._count * _SUFFERING):
+        suffer = self._slowed >= self._count * _SLOWED and self._suffered >= self._count * _SUFFERING
+        if self._adaptive and (will or suffer):
             needed = per_second * self._best / self._count
             self._epoch += 1
             self._first = self._epoch * _GENERATIONS

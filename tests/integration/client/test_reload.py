@@ -15,10 +15,10 @@ import grpc.aio
 import pytest
 
 import kit
-from kit.policy.followed import INTERVAL
 from kit.client.channel import Channel
 from kit.client.events import ChannelEvent, PolicyReloaded
 from kit.errors import BreakerOpen, CallFailed, PolicyError, TooManyCalls
+from kit.policy.followed import INTERVAL
 from kit.testing import Fault, Faults, InProcess, VirtualClock
 from tests.integration.client.echo import BOTH, PATH, UNARY, UNSAFE, Echo, EchoStub, add_echo, text
 

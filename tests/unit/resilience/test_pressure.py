@@ -85,12 +85,20 @@ def test_calls_that_run_out_of_time_are_limited_to_what_the_server_can_do() -> N
     assert 4 <= server.pressure.limit < 30
 
 
-def test_it_is_enough_that_a_tenth_of_the_calls_suffers() -> None:
+def one_in_eight_suffers(others: float) -> Pressure:
     pressure, now = Pressure(1000, 0.0), 0.0
     for number in range(100):
         now += 0.01
-        pressure.ended(now, 0.4 if number % 8 == 0 else BEST, 0.5, BEST, 2, 0)
-    assert pressure.limited
+        pressure.ended(now, 0.4 if number % 8 == 0 else others, 0.5, BEST, 2, 0)
+    return pressure
+
+
+def test_it_is_enough_that_a_tenth_of_the_calls_suffers_where_half_are_slow() -> None:
+    assert one_in_eight_suffers(others=2.5 * BEST).limited
+
+
+def test_calls_that_wait_for_something_that_hangs_do_not_limit_the_others() -> None:
+    assert not one_in_eight_suffers(others=BEST).limited
 
 
 def test_a_call_may_stand_for_many_like_it() -> None:
