@@ -27,7 +27,7 @@ from kit.policy.early import check_early
 from kit.policy.leaves import Leaves
 from kit.policy.model import MethodPolicy
 from kit.policy.resolve import Overrides, PolicySource, Resolved, check_source, overrides_from, policy_for
-from kit.policy.watched import WatchedFile, named
+from kit.policy.watched import WatchedFile, check_names, named
 
 __all__ = ["INTERVAL", "Policies", "Tell"]
 
@@ -79,6 +79,8 @@ class Policies:
             self._environment = WatchedFile(path)
         self.files: Sequence[WatchedFile] = [file for file in (self._given, self._environment) if file is not None]
         self._overrides = self._with(None, {})
+        for tables in (self._code.tables, *(file.tables for file in self.files)):
+            check_names(tables)
         if self._given is None:
             check_early(self._overrides)
         for file in self.files:
@@ -138,6 +140,7 @@ class Policies:
         try:
             tables = file.read()
             overrides = self._with(file, tables)
+            check_names(tables)
             for method in named(tables):
                 policy_for(method, overrides)
             policies = [policy_for(bound.path, overrides) for bound in self._bound]

@@ -6,18 +6,20 @@ is checked by whoever uses it, against every method that it concerns; `named` gi
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf import descriptor_pool
 
+from kit.errors import PolicyError
 from kit.policy import overlay
 from kit.policy.from_proto import find_method
 from kit.policy.leaves import Leaves
 from kit.policy.overlay import Stamp
 
-__all__ = ["WatchedFile", "named"]
+__all__ = ["WatchedFile", "check_names", "named"]
 
 
 class WatchedFile:
@@ -60,6 +62,19 @@ def named(tables: Mapping[str, Leaves]) -> list[str]:
         elif method != "*" and find_method(key) is not None:
             found.append(key)
     return list(dict.fromkeys(found))
+
+
+def check_names(tables: Mapping[str, Leaves]) -> None:
+    """Refuses what is said of a method that its service has not: rights that nobody enforces, for instance.
+
+    Of a service that the process does not know nothing can be said. Raises PolicyError.
+    """
+    for key in tables:
+        service, _, method = key.removeprefix("/").rpartition("/")
+        known = _methods(service) if service and method != "*" else []
+        if known and method not in known:
+            near = difflib.get_close_matches(method, known, n=1)
+            raise PolicyError(key, "", f"{service} has no such method{f'; did you mean {near[0]}?' if near else ''}")
 
 
 def _methods(service: str) -> list[str]:

@@ -250,10 +250,13 @@ class AdmissionControl:
             return Refusal.STOPPING
         if self._lines.count >= self.options.max_queued:
             return Refusal.QUEUE_FULL
+        if not self.overloaded(now):
+            # A burst: what is said of its speed rests on a few calls, and it is soon over, or no burst.
+            return None
         most = min(left - time.needed, self.options.max_wait)
-        if self.overloaded(now) and self._lines.length(priority) >= _FEW:
+        if self._lines.length(priority) >= _FEW:
             most = min(left * _HALF, most)
-        return Refusal.OVERLOADED if self._lines.count and self.wait(priority, time) > most else None
+        return Refusal.OVERLOADED if self.wait(priority, time) > most else None
 
     def _useless(self, now: float, permit: Permit) -> Refusal | None:
         if permit.expires_at <= now:

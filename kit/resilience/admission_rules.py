@@ -25,7 +25,7 @@ class Admission:
     #: Whether the limit follows the latency while calls run out of time.
     adaptive: bool = True
     #: Calls that may wait for a place.
-    max_queued: int = 1_000
+    max_queued: int = 2_000
     #: What a call may have to wait, if its deadline allows as much. As long as a single attempt takes at most by the
     #: kit's presets: who waits without a deadline gives up some time, too.
     max_wait: float = 30.0

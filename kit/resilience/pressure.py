@@ -6,9 +6,9 @@ twice what their method takes at its best, and more than half of the time that t
 of a window take twice their best, and a tenth suffers, there is a queue somewhere behind the handlers, and the calls in
 it run out of time. It is foreseen where half of them take twice their best, and as many run as will by Little's law
 take more than half of the time given. Where only some are slow, one thing that they need hangs, and to limit all would
-let it hold up the others, too. Then, and for only as long as it matters, the limit follows the latency (`kit.resilience.gradient`, which
-measures what calls take when few run). It begins at twice what keeps up the throughput of that window at the methods'
-best times: the pipe stays full, and the queue is as short as the service.
+let it hold up the others, too. Then, and for only as long as it matters, the limit follows the latency
+(`kit.resilience.gradient`, which measures what calls take when few run). It begins at twice what keeps up the
+throughput of that window at the methods' best times: the pipe stays full, and the queue is as short as the service.
 
     state     what happened                                              next      limit
     FREE      window full, and its calls suffered, or will               LIMITED   by the gradient, from there

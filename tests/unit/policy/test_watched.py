@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import PolicyError
-from kit.policy.watched import WatchedFile, named
+from kit.policy.watched import WatchedFile, check_names, named
 from tests.unit.policy.declared import IDEMPOTENT, Rpc, declare
 
 ONE, TWO = '["*"]\ntimeout = 1\n', '["*"]\ntimeout = 22\n'
@@ -77,3 +77,10 @@ def test_tables_name_methods_by_themselves_and_by_their_service() -> None:
     path = declare(Rpc(name="Get", level=IDEMPOTENT), Rpc(name="Put"))
     assert named({f"{path}/Put": {}, f"{path}/*": {}, "*": {}}) == [f"{path}/Put", f"{path}/Get"]
     assert named({"/no.such.Service/*": {}, "/no.such.Service/Get": {}, f"{path}/Nothing": {}}) == []
+
+
+def test_what_is_said_of_a_method_that_its_service_has_not_is_refused() -> None:
+    path = declare(Rpc(name="Get", level=IDEMPOTENT))
+    check_names({f"{path}/Get": {}, f"{path}/*": {}, "*": {}, "/not.known.Service/Get": {}})
+    with pytest.raises(PolicyError, match=f"{path[1:]} has no such method; did you mean Get?"):
+        check_names({f"{path}/Gett": {"auth.scopes": ("x",)}})

@@ -173,11 +173,20 @@ def test_a_few_may_always_wait_so_that_the_server_does_not_idle_between_two_call
 
 
 def test_without_a_deadline_a_call_waits_for_as_long_as_the_server_is_told() -> None:
-    control, inside = full(max_wait=0.3)
+    control, inside = full(max_wait=0.3, interval=0.5)
     now, _ = busy(control, inside)
     while isinstance(control.queue(now, DEFAULT, usual(), FOREVER)[0], Permit):
         assert control.queued < 100
     assert 10 < control.queued < 20, "300 ms of calls of 20 ms"
+
+
+def test_a_burst_waits_whatever_is_guessed_of_its_speed() -> None:
+    control, inside = full(max_wait=0.3)
+    now, _ = busy(control, inside)
+    assert now < control.options.interval
+    assert all(isinstance(control.queue(now, DEFAULT, usual(), now + 120.0)[0], Permit) for _ in range(1000))
+    found, _ = control.queue(control.options.interval, DEFAULT, usual(), now + 120.0)
+    assert found is Refusal.OVERLOADED
 
 
 def test_who_finds_no_room_takes_that_of_the_latest_who_matters_less() -> None:
