@@ -15,6 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,9 @@ class Ca:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         made = _builder(self._name, self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
+        # Python 3.13 and newer hold certificates strictly to RFC 5280.
+        made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
+        made = made.add_extension(_SIGNS, True)
         self.root = folder / f"{name}.pem"
         self.root.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
@@ -63,6 +77,7 @@ class Ca:
         if names:
             made = made.add_extension(x509.SubjectAlternativeName(_general(names)), False)
         made = made.add_extension(x509.BasicConstraints(False, None), True)
+        made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False)
         chain = made.sign(signing, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         if signer is not None:
             chain += signer.chain.read_bytes()
