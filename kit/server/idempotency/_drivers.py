@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from kit.errors import KitError
 from kit.server.idempotency.store import StoreError
 
-__all__ = ["Driver", "to_the_end", "translated"]
+__all__ = ["Driver", "committed", "to_the_end", "translated"]
 
 _T = TypeVar("_T")
 
@@ -73,3 +73,17 @@ async def to_the_end(work: Coroutine[Any, Any, None], timeout: float) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=timeout)
         raise
+
+
+@asynccontextmanager
+async def committed(engine: AsyncEngine, timeout: float) -> AsyncIterator[AsyncConnection]:
+    """A transaction of a connection of its own, committed at the end of the block and rolled back where that raises."""
+    with translated():
+        connection = await engine.connect()
+    try:
+        with translated():
+            begun = await connection.begin()
+        yield connection
+        await to_the_end(begun.commit(), timeout)
+    finally:
+        await to_the_end(connection.close(), timeout)

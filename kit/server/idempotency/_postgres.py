@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from kit.clock import SYSTEM
 from kit.errors import ConfigurationError
 from kit.server.idempotency import _rows
-from kit.server.idempotency._drivers import to_the_end, translated
+from kit.server.idempotency._drivers import committed, translated
 from kit.server.idempotency.store import StoreError
 
 __all__ = ["PostgresDriver"]
@@ -103,15 +103,8 @@ class PostgresDriver:
         """A transaction for a handler."""
         if self._engine is None:
             raise StoreError("the store is not open")
-        with translated():
-            connection = await self._engine.connect()
-        try:
-            with translated():
-                begun = await connection.begin()
+        async with committed(self._engine, self._timeout) as connection:
             yield connection
-            await to_the_end(begun.commit(), self._timeout)
-        finally:
-            await to_the_end(connection.close(), self._timeout)
 
     async def _write(self, operation: Callable[[sa.Connection], _T]) -> _T:
         with translated():

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from kit.clock import SYSTEM
 from kit.errors import ConfigurationError
 from kit.server.idempotency import _rows
-from kit.server.idempotency._drivers import to_the_end, translated
+from kit.server.idempotency._drivers import committed, translated
 from kit.server.idempotency.store import StoreError
 
 __all__ = ["SqliteDriver"]
@@ -124,15 +124,8 @@ class SqliteDriver:
         async with self._gate:
             if self._effects is None:
                 raise StoreError("the store is not open")
-            with translated():
-                connection = await self._effects.connect()
-            try:
-                with translated():
-                    begun = await connection.begin()
+            async with committed(self._effects, self._timeout) as connection:
                 yield connection
-                await to_the_end(begun.commit(), self._timeout)
-            finally:
-                await to_the_end(connection.close(), self._timeout)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()

@@ -86,7 +86,7 @@ class Servers:
 
 async def eventually(holds: Callable[[], bool]) -> None:
     """Lets the loop turn, and other threads run, until it holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not holds():
             await asyncio.to_thread(bool)
 

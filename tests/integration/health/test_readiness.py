@@ -11,6 +11,7 @@ import pytest
 from kit.errors import ConfigurationError, UsageError
 from kit.health import Health
 from kit.server import Server
+from tests.integration.client.caring import eventually
 from tests.integration.health.conftest import Enter, Switch, says, server, until
 from tests.integration.server.echo import SERVICE, Echo, add_echo
 
@@ -60,13 +61,9 @@ async def test_two_servers_that_need_each_other_a_little_are_both_ready_and_say_
     address.append(first.address)
     await enter(second)
     address.append(second.address)
-    async with asyncio.timeout(20):
-        while {first.components.status, second.components.status} != {Health.HEALTHY}:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: {first.components.status, second.components.status} == {Health.HEALTHY})
     await second.stop()
-    async with asyncio.timeout(20):
-        while first.components.result("second").status is not Health.UNHEALTHY:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: first.components.result("second").status is Health.UNHEALTHY)
     assert first.health.serving("readiness")
     assert first.components.status is Health.DEGRADED
 
@@ -83,9 +80,7 @@ async def test_a_neighbour_is_asked_by_its_target_and_by_a_channel(enter: Enter)
             await until(client, "readiness", "SERVING")
             neighbour.health.set("", False)
             await until(client, "readiness", "NOT_SERVING")
-            async with asyncio.timeout(20):
-                while len(made.health.in_the_way) < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: len(made.health.in_the_way) >= 2)
             said = {one.component: (one.status, one.message) for one in made.health_components()}
             assert said["by channel"] == (Health.UNHEALTHY, "answers NOT_SERVING")
             assert said["by target"][0] is Health.UNHEALTHY
@@ -101,9 +96,7 @@ async def test_a_neighbour_without_a_health_service_is_well_if_it_answers(enter:
     await enter(made)
     async with grpc.aio.insecure_channel(made.address) as channel:
         await until(channel, "readiness", "SERVING")
-    async with asyncio.timeout(20):
-        while made.components.result("gone").status is Health.UNKNOWN:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: made.components.result("gone").status is not Health.UNKNOWN)
     assert made.components.result("gone").status is Health.DEGRADED
     await made.stop()
     await bare.stop(None)
@@ -134,9 +127,7 @@ async def test_what_it_depends_on_is_used_before_it_is_closed_and_after_it_is_op
 
     made = server().on_start(opened).on_stop(closed).depends_on("database", check, every=0.001)
     await enter(made)
-    async with asyncio.timeout(20):
-        while order.count("check") < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await eventually(lambda: order.count("check") >= 3)
     await made.stop()
     assert (order[0], order[-1]) == ("open", "close")
 
@@ -201,12 +192,12 @@ def test_a_warm_up_has_a_time_to_end_in(timeout: float) -> None:
 async def test_a_server_that_stops_leaves_no_task_and_no_thread() -> None:
     import threading
 
+    # Its thread is there from now on.
+    await asyncio.to_thread(bool)
     tasks, threads = asyncio.all_tasks(), threading.active_count()
     made = server().depends_on("database", Switch(), every=0.001).depends_on("gone", "127.0.0.1:1", required=False)
     made.warm_up(asyncio.Event().wait)
     await made.start()
     await made.stop()
     # grpc's own tasks end a little later.
-    async with asyncio.timeout(20):
-        while asyncio.all_tasks() - tasks or threading.active_count() > threads:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not asyncio.all_tasks() - tasks and threading.active_count() <= threads)

@@ -219,7 +219,7 @@ async def test_who_waits_for_each_answer_loses_no_call_when_a_server_gives_way_t
     monkeypatch.setattr(_drain, "HOLD", 5.0)
 
     async def busy(text: str, context: Context) -> None:
-        await asyncio.sleep(0.001)
+        await asyncio.to_thread(bool)
 
     def server(listen: str) -> Server:
         return Server("echo", register=False, listen=listen, grace=10).add(Echo(busy), add_echo)
