@@ -148,7 +148,9 @@ class AdmissionControl:
 
     def wait(self, priority: Priority, time: ServiceTime) -> float:
         """What a call that came now would have to wait, in seconds; 0.0 while nothing is known."""
-        return self._speed.wait(self._lines.cost(priority) + time.mean) * max(self._stretch[: priority + 1])
+        lines = self._lines
+        wait = self._speed.wait(lines.cost(priority) + time.mean, lines.length(priority) + 1)
+        return wait * max(self._stretch[: priority + 1])
 
     def enter(self, now: float, time: ServiceTime) -> Permit | None:
         """The permit of a call that is let in at once; None where it has to be queued."""
@@ -197,7 +199,6 @@ class AdmissionControl:
         permit.said = wait / max(self._stretch[: priority + 1])
         if self._standing is None:
             self._standing = now
-            self._speed.waiting(now)
         self._lines.add(permit)
         self.at_once = 0
         return permit, gives_way
@@ -241,7 +242,8 @@ class AdmissionControl:
 
     def come_back(self, now: float, u: float) -> float:
         """Seconds after which who was refused may call again; `u` spreads them: all at once would be refused again."""
-        longest = max(self._speed.wait(self._lines.cost(Priority.SHEDDABLE)), self.options.interval)
+        lines, last = self._lines, Priority.SHEDDABLE
+        longest = max(self._speed.wait(lines.cost(last), lines.length(last)), self.options.interval)
         return longest * (0.5 + u)
 
     def _no_room(self, now: float, priority: Priority, time: ServiceTime, left: float) -> Refusal | None:

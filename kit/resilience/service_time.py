@@ -14,7 +14,9 @@ that give more are rare when they are not seen for a few dozen calls.
 A queue is worked off at a speed: seconds of such calls begun for each second in which somebody waited. It is 1 where
 calls run one after the other on the event loop, and 50 where fifty of them wait for a database at a time. The sum of
 the times in a queue divided by the speed is the wait behind it, whatever is mixed in it. Old departures fade: the last
-few dozen say nearly all.
+few dozen say nearly all. What a method takes may have changed since its calls came, so the number of those that wait
+and the time between two departures say it a second time, and the shorter of the two waits is believed. Only what lies between two departures counts: the first to wait may have done so while the
+loop accepted a thousand others. Before a few are known, nothing is said.
 
 Invariants: least <= mean once something is known; a wait is never negative.
 """
@@ -36,6 +38,8 @@ _FORGET = 0.05
 _FOREVER = 3600.0
 #: What a call counts in a queue before anything is known of its method. The unit does not matter where all are unknown.
 _UNKNOWN = 0.01
+#: Departures before which nothing is said of the speed: one that the machine held up would say too much.
+_FEW = 8
 
 
 class ServiceTime:
@@ -87,28 +91,30 @@ class ServiceTime:
 class Speed:
     """How fast one queue is worked off."""
 
-    __slots__ = ("_begun", "_seconds", "_since")
+    __slots__ = ("_begun", "_count", "_seconds", "_since", "_told")
 
     def __init__(self) -> None:
-        self._begun = self._seconds = 0.0
-        #: When the last of those that waited was let in, or the first began to wait; None while nobody waits.
+        # Faded sums over the departures: what their methods take, how many they are, the seconds between them.
+        self._begun = self._count = self._seconds = 0.0
+        self._told = 0
+        #: When the last of those that waited was let in; None where nobody waited behind it.
         self._since: float | None = None
-
-    def waiting(self, now: float) -> None:
-        """Somebody waits where nobody did."""
-        self._since = now
 
     def begun(self, now: float, cost: float, *, more: bool) -> None:
         """One that waited begins to run; `cost` is what its method takes, `more` whether others wait behind it."""
         if self._since is not None:
             self._begun = self._begun * _FADE + cost
+            self._count = self._count * _FADE + 1.0
             self._seconds = self._seconds * _FADE + max(0.0, now - self._since)
+            self._told += 1
         self._since = now if more else None
 
     def emptied(self) -> None:
         """Nobody waits any more: those who did have left."""
         self._since = None
 
-    def wait(self, cost: float) -> float:
-        """Seconds until a queue of calls that take `cost` together has begun to run; 0.0 while nothing is known."""
-        return cost * self._seconds / self._begun if self._begun > 0.0 else 0.0
+    def wait(self, cost: float, calls: float) -> float:
+        """Seconds until so many `calls`, which take `cost` together, have begun to run; 0.0 while nothing is known."""
+        if self._told < _FEW or not self._begun:
+            return 0.0
+        return self._seconds * min(cost / self._begun, calls / self._count)

@@ -67,34 +67,51 @@ def test_patience_is_the_most_that_callers_give_and_fades() -> None:
 def test_a_wait_is_not_known_before_somebody_has_waited() -> None:
     speed = Speed()
     speed.begun(1.0, 0.02, more=False)
-    assert speed.wait(10.0) == 0.0
+    assert speed.wait(10.0, 500) == 0.0
 
 
 def test_calls_one_after_the_other_are_worked_off_at_speed_one() -> None:
     speed, now = Speed(), 0.0
-    speed.waiting(now)
     for _ in range(20):
         now += 0.02
         speed.begun(now, 0.02, more=True)
-    assert speed.wait(0.2) == pytest.approx(0.2)
+    assert speed.wait(0.2, 10) == pytest.approx(0.2)
 
 
 def test_fifty_at_a_time_are_worked_off_fifty_times_as_fast() -> None:
     speed, now = Speed(), 0.0
-    speed.waiting(now)
     for _ in range(200):
         now += 0.02 / 50
         speed.begun(now, 0.02, more=True)
-    assert speed.wait(1.0) == pytest.approx(0.02)
+    assert speed.wait(1.0, 50) == pytest.approx(0.02)
 
 
 def test_time_in_which_nobody_waits_does_not_count() -> None:
     speed = Speed()
-    speed.waiting(0.0)
-    speed.begun(0.02, 0.02, more=False)
-    speed.waiting(100.0)
-    speed.begun(100.02, 0.02, more=True)
-    speed.emptied()
-    speed.waiting(200.0)
-    speed.begun(200.02, 0.02, more=False)
-    assert speed.wait(1.0) == pytest.approx(1.0)
+    for start in (0.0, 100.0, 200.0):
+        for turn in range(10):
+            speed.begun(start + turn * 0.02, 0.02, more=turn < 9)
+    assert speed.wait(1.0, 50) == pytest.approx(1.0)
+
+
+def test_what_lies_before_the_first_departure_of_a_burst_says_nothing() -> None:
+    speed, now = Speed(), 0.9  # a thousand calls have been accepted meanwhile
+    for _ in range(20):
+        speed.begun(now, 0.0003, more=True)
+        now += 0.0003
+    assert speed.wait(1000 * 0.0003, 1000) == pytest.approx(0.3)
+
+
+def test_nothing_is_said_of_the_speed_before_a_few_have_begun() -> None:
+    speed = Speed()
+    speed.begun(0.0, 0.0003, more=True)
+    speed.begun(0.9, 0.0003, more=True)  # the machine was busy with others
+    assert speed.wait(1000 * 0.0003, 1000) == 0.0
+
+
+def test_a_method_that_was_thought_quick_and_is_slow_does_not_make_the_wait_behind_it_endless() -> None:
+    speed, now = Speed(), 0.0
+    for _ in range(20):
+        speed.begun(now, 0.0001, more=True)  # what they took when they were queued
+        now += 0.0005
+    assert speed.wait(500 * 0.1, 500) == pytest.approx(500 * 0.0005)
