@@ -31,7 +31,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kitapi.v1 import policy_pb2 as kitapi_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&loganalyzer/importer/v1/importer.proto\x12\x17loganalyzer.importer.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\xa9\x05\n\x06Import\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x07sources\x18\x02 \x03(\x0b\x32\x1f.loganalyzer.importer.v1.SourceB\x04\xe2\x41\x01\x02\x12:\n\x05state\x18\x03 \x01(\x0e\x32%.loganalyzer.importer.v1.Import.StateB\x04\xe2\x41\x01\x03\x12\x18\n\nline_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65rror_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12?\n\x08progress\x18\x0b \x01(\x0b\x32\'.loganalyzer.importer.v1.ImportProgressB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\n\n\x06PAUSED\x10\x03\x12\r\n\tSUCCEEDED\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\r\n\tCANCELLED\x10\x06:@\xea\x41=\n\x12loganalyzer/Import\x12\'workspaces/{workspace}/imports/{import}\"\xc1\x01\n\x06Source\x12\x12\n\x04path\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nline_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12:\n\x06\x65rrors\x18\x05 \x03(\x0b\x32$.loganalyzer.importer.v1.SourceErrorB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65rror_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\x9e\x02\n\x0bSourceError\x12\x0c\n\x04path\x18\x01 \x01(\t\x12;\n\x06reason\x18\x02 \x01(\x0e\x32+.loganalyzer.importer.v1.SourceError.Reason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0bline_number\x18\x04 \x01(\x03\"\x9d\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x15\n\x11PERMISSION_DENIED\x10\x02\x12\x0e\n\nNOT_A_FILE\x10\x03\x12\x08\n\x04LOOP\x10\x04\x12\x0b\n\x07\x44\x41MAGED\x10\x05\x12\n\n\x06\x42INARY\x10\x06\x12\x0f\n\x0bUNSUPPORTED\x10\x07\x12\t\n\x05LIMIT\x10\x08\x12\x06\n\x02IO\x10\t\"\xae\x01\n\x0eImportProgress\x12\x13\n\x0btotal_files\x18\x01 \x01(\x03\x12\x17\n\x0fprocessed_files\x18\x02 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fprocessed_bytes\x18\x04 \x01(\x03\x12\x18\n\x10\x62ytes_per_second\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"|\n\x13\x43reateImportRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x35\n\x06import\x18\x02 \x01(\x0b\x32\x1f.loganalyzer.importer.v1.ImportB\x04\xe2\x41\x01\x02\"\x81\x01\n\x13UploadImportRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x13\n\x0bsource_name\x18\x02 \x01(\t\x12%\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"=\n\x10GetImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"k\n\x12ListImportsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListImportsResponse\x12\x30\n\x07imports\x18\x01 \x03(\x0b\x32\x1f.loganalyzer.importer.v1.Import\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13\x43\x61ncelImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"?\n\x12WatchImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"F\n\x14\x44\x65leteImportsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"-\n\x15\x44\x65leteImportsResponse\x12\x14\n\x0cimport_count\x18\x01 \x01(\x03\x32\x9f\t\n\x0fImporterService\x12\xdd\x01\n\x0c\x43reateImport\x12,.loganalyzer.importer.v1.CreateImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"~\xea\x8d\x19IR\x02\x08\x05r\x08\x08\x02\x12\x04\x08\x80\xa3\x05\x82\x01\x38\n6loganalyzer.workspace.v1.WorkspaceService/GetWorkspace\x82\xd3\xe4\x93\x02+\"!/v1/{parent=workspaces/*}/imports:\x06import\x12\xae\x01\n\x0cUploadImport\x12,.loganalyzer.importer.v1.UploadImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"M\xea\x8d\x19\x10\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05R\x02\x08\x05\x82\xd3\xe4\x93\x02\x33\"(/v1/{parent=workspaces/*}/imports:upload:\x07\x63ontent(\x01\x12\x85\x01\n\tGetImport\x12).loganalyzer.importer.v1.GetImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{name=workspaces/*/imports/*}\x12\x96\x01\n\x0bListImports\x12+.loganalyzer.importer.v1.ListImportsRequest\x1a,.loganalyzer.importer.v1.ListImportsResponse\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{parent=workspaces/*}/imports\x12\x95\x01\n\x0c\x43\x61ncelImport\x12,.loganalyzer.importer.v1.CancelImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"6\x90\x02\x02\x82\xd3\xe4\x93\x02-\"(/v1/{name=workspaces/*/imports/*}:cancel:\x01*\x12\xa3\x01\n\x0bWatchImport\x12+.loganalyzer.importer.v1.WatchImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"D\x90\x02\x01\xea\x8d\x19\x0e\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05h\x03\x82\xd3\xe4\x93\x02)\x12\'/v1/{name=workspaces/*/imports/*}:watch0\x01\x12\x7f\n\rDeleteImports\x12-.loganalyzer.importer.v1.DeleteImportsRequest\x1a..loganalyzer.importer.v1.DeleteImportsResponse\"\x0f\x90\x02\x02\xea\x8d\x19\x08\x12\x02\x08<\x1a\x02\x08\x1e\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\n\x1a\x02\x08\x04\"\r\x08\x03\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&loganalyzer/importer/v1/importer.proto\x12\x17loganalyzer.importer.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\x95\x06\n\x06Import\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x07sources\x18\x02 \x03(\x0b\x32\x1f.loganalyzer.importer.v1.SourceB\x04\xe2\x41\x01\x02\x12:\n\x05state\x18\x03 \x01(\x0e\x32%.loganalyzer.importer.v1.Import.StateB\x04\xe2\x41\x01\x03\x12\x18\n\nline_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65rror_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12?\n\x08progress\x18\x0b \x01(\x0b\x32\'.loganalyzer.importer.v1.ImportProgressB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x32\n\x04mode\x18\r \x01(\x0e\x32$.loganalyzer.importer.v1.Import.Mode\x12\x0e\n\x06\x66ollow\x18\x0e \x01(\x08\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\n\n\x06PAUSED\x10\x03\x12\r\n\tSUCCEEDED\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"&\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x46ULL\x10\x01:@\xea\x41=\n\x12loganalyzer/Import\x12\'workspaces/{workspace}/imports/{import}\"\xc1\x01\n\x06Source\x12\x12\n\x04path\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nline_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12:\n\x06\x65rrors\x18\x05 \x03(\x0b\x32$.loganalyzer.importer.v1.SourceErrorB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65rror_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\x9e\x02\n\x0bSourceError\x12\x0c\n\x04path\x18\x01 \x01(\t\x12;\n\x06reason\x18\x02 \x01(\x0e\x32+.loganalyzer.importer.v1.SourceError.Reason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0bline_number\x18\x04 \x01(\x03\"\x9d\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x15\n\x11PERMISSION_DENIED\x10\x02\x12\x0e\n\nNOT_A_FILE\x10\x03\x12\x08\n\x04LOOP\x10\x04\x12\x0b\n\x07\x44\x41MAGED\x10\x05\x12\n\n\x06\x42INARY\x10\x06\x12\x0f\n\x0bUNSUPPORTED\x10\x07\x12\t\n\x05LIMIT\x10\x08\x12\x06\n\x02IO\x10\t\"\xae\x01\n\x0eImportProgress\x12\x13\n\x0btotal_files\x18\x01 \x01(\x03\x12\x17\n\x0fprocessed_files\x18\x02 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fprocessed_bytes\x18\x04 \x01(\x03\x12\x18\n\x10\x62ytes_per_second\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9e\x03\n\nImportFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nline_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\x12\x10\n\x08\x65ncoding\x18\x07 \x01(\t\x12\x39\n\x06levels\x18\x08 \x03(\x0b\x32).loganalyzer.importer.v1.ImportLevelCount\x12\x0e\n\x06sha256\x18\t \x01(\t\x12\x38\n\x05state\x18\n \x01(\x0e\x32).loganalyzer.importer.v1.ImportFile.State\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04READ\x10\x01\x12\r\n\tUNCHANGED\x10\x02\x12\x0c\n\x08\x41PPENDED\x10\x03\x12\x0e\n\nINCOMPLETE\x10\x04\"0\n\x10ImportLevelCount\x12\r\n\x05level\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"?\n\x12PauseImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"@\n\x13ResumeImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"l\n\x16ListImportFilesRequest\x12+\n\x06parent\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x17ListImportFilesResponse\x12\x32\n\x05\x66iles\x18\x01 \x03(\x0b\x32#.loganalyzer.importer.v1.ImportFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x11TailParsedRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"\x93\x01\n\x0bParsedLines\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nfirst_line\x18\x03 \x01(\x03\x12\r\n\x05lines\x18\x04 \x03(\x0c\x12\x10\n\x08times_us\x18\x05 \x03(\x10\x12\x0e\n\x06levels\x18\x06 \x01(\x0c\x12\x0f\n\x07records\x18\x07 \x01(\x0c\x12\x0b\n\x03gap\x18\x08 \x01(\x08\"|\n\x13\x43reateImportRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x35\n\x06import\x18\x02 \x01(\x0b\x32\x1f.loganalyzer.importer.v1.ImportB\x04\xe2\x41\x01\x02\"\x81\x01\n\x13UploadImportRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x13\n\x0bsource_name\x18\x02 \x01(\t\x12%\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"=\n\x10GetImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"k\n\x12ListImportsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListImportsResponse\x12\x30\n\x07imports\x18\x01 \x03(\x0b\x32\x1f.loganalyzer.importer.v1.Import\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13\x43\x61ncelImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"?\n\x12WatchImportRequest\x12)\n\x04name\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\xfa\x41\x14\n\x12loganalyzer/Import\"F\n\x14\x44\x65leteImportsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"-\n\x15\x44\x65leteImportsResponse\x12\x14\n\x0cimport_count\x18\x01 \x01(\x03\x32\xf2\r\n\x0fImporterService\x12\xdd\x01\n\x0c\x43reateImport\x12,.loganalyzer.importer.v1.CreateImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"~\xea\x8d\x19IR\x02\x08\x05r\x08\x08\x02\x12\x04\x08\x80\xa3\x05\x82\x01\x38\n6loganalyzer.workspace.v1.WorkspaceService/GetWorkspace\x82\xd3\xe4\x93\x02+\"!/v1/{parent=workspaces/*}/imports:\x06import\x12\xae\x01\n\x0cUploadImport\x12,.loganalyzer.importer.v1.UploadImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"M\xea\x8d\x19\x10\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05R\x02\x08\x05\x82\xd3\xe4\x93\x02\x33\"(/v1/{parent=workspaces/*}/imports:upload:\x07\x63ontent(\x01\x12\x85\x01\n\tGetImport\x12).loganalyzer.importer.v1.GetImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{name=workspaces/*/imports/*}\x12\x96\x01\n\x0bListImports\x12+.loganalyzer.importer.v1.ListImportsRequest\x1a,.loganalyzer.importer.v1.ListImportsResponse\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/{parent=workspaces/*}/imports\x12\x95\x01\n\x0c\x43\x61ncelImport\x12,.loganalyzer.importer.v1.CancelImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"6\x90\x02\x02\x82\xd3\xe4\x93\x02-\"(/v1/{name=workspaces/*/imports/*}:cancel:\x01*\x12\x92\x01\n\x0bPauseImport\x12+.loganalyzer.importer.v1.PauseImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"5\x90\x02\x02\x82\xd3\xe4\x93\x02,\"\'/v1/{name=workspaces/*/imports/*}:pause:\x01*\x12\x95\x01\n\x0cResumeImport\x12,.loganalyzer.importer.v1.ResumeImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"6\x90\x02\x02\x82\xd3\xe4\x93\x02-\"(/v1/{name=workspaces/*/imports/*}:resume:\x01*\x12\xaa\x01\n\x0fListImportFiles\x12/.loganalyzer.importer.v1.ListImportFilesRequest\x1a\x30.loganalyzer.importer.v1.ListImportFilesResponse\"4\x90\x02\x01\x82\xd3\xe4\x93\x02+\x12)/v1/{parent=workspaces/*/imports/*}/files\x12w\n\nTailParsed\x12*.loganalyzer.importer.v1.TailParsedRequest\x1a$.loganalyzer.importer.v1.ParsedLines\"\x15\x90\x02\x01\xea\x8d\x19\x0e\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05h\x03\x30\x01\x12\xa3\x01\n\x0bWatchImport\x12+.loganalyzer.importer.v1.WatchImportRequest\x1a\x1f.loganalyzer.importer.v1.Import\"D\x90\x02\x01\xea\x8d\x19\x0e\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05h\x03\x82\xd3\xe4\x93\x02)\x12\'/v1/{name=workspaces/*/imports/*}:watch0\x01\x12\x7f\n\rDeleteImports\x12-.loganalyzer.importer.v1.DeleteImportsRequest\x1a..loganalyzer.importer.v1.DeleteImportsResponse\"\x0f\x90\x02\x02\xea\x8d\x19\x08\x12\x02\x08<\x1a\x02\x08\x1e\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\n\x1a\x02\x08\x04\"\r\x08\x03\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -76,6 +76,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCE'].fields_by_name['errors']._serialized_options = b'\342A\001\003'
   _globals['_SOURCE'].fields_by_name['error_count']._loaded_options = None
   _globals['_SOURCE'].fields_by_name['error_count']._serialized_options = b'\342A\001\003'
+  _globals['_PAUSEIMPORTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PAUSEIMPORTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\024\n\022loganalyzer/Import'
+  _globals['_RESUMEIMPORTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESUMEIMPORTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\024\n\022loganalyzer/Import'
+  _globals['_LISTIMPORTFILESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTIMPORTFILESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\024\n\022loganalyzer/Import'
+  _globals['_TAILPARSEDREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_TAILPARSEDREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_CREATEIMPORTREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_CREATEIMPORTREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_CREATEIMPORTREQUEST'].fields_by_name['import']._loaded_options = None
@@ -104,40 +112,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTERSERVICE'].methods_by_name['ListImports']._serialized_options = b'\220\002\001\202\323\344\223\002#\022!/v1/{parent=workspaces/*}/imports'
   _globals['_IMPORTERSERVICE'].methods_by_name['CancelImport']._loaded_options = None
   _globals['_IMPORTERSERVICE'].methods_by_name['CancelImport']._serialized_options = b'\220\002\002\202\323\344\223\002-\"(/v1/{name=workspaces/*/imports/*}:cancel:\001*'
+  _globals['_IMPORTERSERVICE'].methods_by_name['PauseImport']._loaded_options = None
+  _globals['_IMPORTERSERVICE'].methods_by_name['PauseImport']._serialized_options = b'\220\002\002\202\323\344\223\002,\"\'/v1/{name=workspaces/*/imports/*}:pause:\001*'
+  _globals['_IMPORTERSERVICE'].methods_by_name['ResumeImport']._loaded_options = None
+  _globals['_IMPORTERSERVICE'].methods_by_name['ResumeImport']._serialized_options = b'\220\002\002\202\323\344\223\002-\"(/v1/{name=workspaces/*/imports/*}:resume:\001*'
+  _globals['_IMPORTERSERVICE'].methods_by_name['ListImportFiles']._loaded_options = None
+  _globals['_IMPORTERSERVICE'].methods_by_name['ListImportFiles']._serialized_options = b'\220\002\001\202\323\344\223\002+\022)/v1/{parent=workspaces/*/imports/*}/files'
+  _globals['_IMPORTERSERVICE'].methods_by_name['TailParsed']._loaded_options = None
+  _globals['_IMPORTERSERVICE'].methods_by_name['TailParsed']._serialized_options = b'\220\002\001\352\215\031\016\022\004\010\200\243\005\032\004\010\200\243\005h\003'
   _globals['_IMPORTERSERVICE'].methods_by_name['WatchImport']._loaded_options = None
   _globals['_IMPORTERSERVICE'].methods_by_name['WatchImport']._serialized_options = b'\220\002\001\352\215\031\016\022\004\010\200\243\005\032\004\010\200\243\005h\003\202\323\344\223\002)\022\'/v1/{name=workspaces/*/imports/*}:watch'
   _globals['_IMPORTERSERVICE'].methods_by_name['DeleteImports']._loaded_options = None
   _globals['_IMPORTERSERVICE'].methods_by_name['DeleteImports']._serialized_options = b'\220\002\002\352\215\031\010\022\002\010<\032\002\010\036'
   _globals['_IMPORT']._serialized_start=274
-  _globals['_IMPORT']._serialized_end=955
-  _globals['_IMPORT_STATE']._serialized_start=780
-  _globals['_IMPORT_STATE']._serialized_end=889
-  _globals['_SOURCE']._serialized_start=958
-  _globals['_SOURCE']._serialized_end=1151
-  _globals['_SOURCEERROR']._serialized_start=1154
-  _globals['_SOURCEERROR']._serialized_end=1440
-  _globals['_SOURCEERROR_REASON']._serialized_start=1283
-  _globals['_SOURCEERROR_REASON']._serialized_end=1440
-  _globals['_IMPORTPROGRESS']._serialized_start=1443
-  _globals['_IMPORTPROGRESS']._serialized_end=1617
-  _globals['_CREATEIMPORTREQUEST']._serialized_start=1619
-  _globals['_CREATEIMPORTREQUEST']._serialized_end=1743
-  _globals['_UPLOADIMPORTREQUEST']._serialized_start=1746
-  _globals['_UPLOADIMPORTREQUEST']._serialized_end=1875
-  _globals['_GETIMPORTREQUEST']._serialized_start=1877
-  _globals['_GETIMPORTREQUEST']._serialized_end=1938
-  _globals['_LISTIMPORTSREQUEST']._serialized_start=1940
-  _globals['_LISTIMPORTSREQUEST']._serialized_end=2047
-  _globals['_LISTIMPORTSRESPONSE']._serialized_start=2049
-  _globals['_LISTIMPORTSRESPONSE']._serialized_end=2145
-  _globals['_CANCELIMPORTREQUEST']._serialized_start=2147
-  _globals['_CANCELIMPORTREQUEST']._serialized_end=2211
-  _globals['_WATCHIMPORTREQUEST']._serialized_start=2213
-  _globals['_WATCHIMPORTREQUEST']._serialized_end=2276
-  _globals['_DELETEIMPORTSREQUEST']._serialized_start=2278
-  _globals['_DELETEIMPORTSREQUEST']._serialized_end=2348
-  _globals['_DELETEIMPORTSRESPONSE']._serialized_start=2350
-  _globals['_DELETEIMPORTSRESPONSE']._serialized_end=2395
-  _globals['_IMPORTERSERVICE']._serialized_start=2398
-  _globals['_IMPORTERSERVICE']._serialized_end=3581
+  _globals['_IMPORT']._serialized_end=1063
+  _globals['_IMPORT_STATE']._serialized_start=848
+  _globals['_IMPORT_STATE']._serialized_end=957
+  _globals['_IMPORT_MODE']._serialized_start=959
+  _globals['_IMPORT_MODE']._serialized_end=997
+  _globals['_SOURCE']._serialized_start=1066
+  _globals['_SOURCE']._serialized_end=1259
+  _globals['_SOURCEERROR']._serialized_start=1262
+  _globals['_SOURCEERROR']._serialized_end=1548
+  _globals['_SOURCEERROR_REASON']._serialized_start=1391
+  _globals['_SOURCEERROR_REASON']._serialized_end=1548
+  _globals['_IMPORTPROGRESS']._serialized_start=1551
+  _globals['_IMPORTPROGRESS']._serialized_end=1725
+  _globals['_IMPORTFILE']._serialized_start=1728
+  _globals['_IMPORTFILE']._serialized_end=2142
+  _globals['_IMPORTFILE_STATE']._serialized_start=2057
+  _globals['_IMPORTFILE_STATE']._serialized_end=2142
+  _globals['_IMPORTLEVELCOUNT']._serialized_start=2144
+  _globals['_IMPORTLEVELCOUNT']._serialized_end=2192
+  _globals['_PAUSEIMPORTREQUEST']._serialized_start=2194
+  _globals['_PAUSEIMPORTREQUEST']._serialized_end=2257
+  _globals['_RESUMEIMPORTREQUEST']._serialized_start=2259
+  _globals['_RESUMEIMPORTREQUEST']._serialized_end=2323
+  _globals['_LISTIMPORTFILESREQUEST']._serialized_start=2325
+  _globals['_LISTIMPORTFILESREQUEST']._serialized_end=2433
+  _globals['_LISTIMPORTFILESRESPONSE']._serialized_start=2435
+  _globals['_LISTIMPORTFILESRESPONSE']._serialized_end=2537
+  _globals['_TAILPARSEDREQUEST']._serialized_start=2539
+  _globals['_TAILPARSEDREQUEST']._serialized_end=2606
+  _globals['_PARSEDLINES']._serialized_start=2609
+  _globals['_PARSEDLINES']._serialized_end=2756
+  _globals['_CREATEIMPORTREQUEST']._serialized_start=2758
+  _globals['_CREATEIMPORTREQUEST']._serialized_end=2882
+  _globals['_UPLOADIMPORTREQUEST']._serialized_start=2885
+  _globals['_UPLOADIMPORTREQUEST']._serialized_end=3014
+  _globals['_GETIMPORTREQUEST']._serialized_start=3016
+  _globals['_GETIMPORTREQUEST']._serialized_end=3077
+  _globals['_LISTIMPORTSREQUEST']._serialized_start=3079
+  _globals['_LISTIMPORTSREQUEST']._serialized_end=3186
+  _globals['_LISTIMPORTSRESPONSE']._serialized_start=3188
+  _globals['_LISTIMPORTSRESPONSE']._serialized_end=3284
+  _globals['_CANCELIMPORTREQUEST']._serialized_start=3286
+  _globals['_CANCELIMPORTREQUEST']._serialized_end=3350
+  _globals['_WATCHIMPORTREQUEST']._serialized_start=3352
+  _globals['_WATCHIMPORTREQUEST']._serialized_end=3415
+  _globals['_DELETEIMPORTSREQUEST']._serialized_start=3417
+  _globals['_DELETEIMPORTSREQUEST']._serialized_end=3487
+  _globals['_DELETEIMPORTSRESPONSE']._serialized_start=3489
+  _globals['_DELETEIMPORTSRESPONSE']._serialized_end=3534
+  _globals['_IMPORTERSERVICE']._serialized_start=3537
+  _globals['_IMPORTERSERVICE']._serialized_end=5315
 # @@protoc_insertion_point(module_scope)

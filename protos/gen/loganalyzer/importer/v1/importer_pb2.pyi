@@ -53,6 +53,29 @@ class Import(_message.Message):
     FAILED: Import.State.ValueType  # 5
     CANCELLED: Import.State.ValueType  # 6
 
+    class _Mode:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Import._Mode.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MODE_UNSPECIFIED: Import._Mode.ValueType  # 0
+        """Reads what is new: nothing of a file that is as it was, the end of one that has grown, all of one that is another now
+        (rotated, truncated). A rotated file that was read under its old name is known again.
+        """
+        FULL: Import._Mode.ValueType  # 1
+        """Reads everything, whatever is there already."""
+
+    class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
+        """What to do about files that the workspace has lines of already."""
+
+    MODE_UNSPECIFIED: Import.Mode.ValueType  # 0
+    """Reads what is new: nothing of a file that is as it was, the end of one that has grown, all of one that is another now
+    (rotated, truncated). A rotated file that was read under its old name is known again.
+    """
+    FULL: Import.Mode.ValueType  # 1
+    """Reads everything, whatever is there already."""
+
     NAME_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -65,6 +88,8 @@ class Import(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___Import.State.ValueType
     line_count: _builtins.int
@@ -76,6 +101,11 @@ class Import(_message.Message):
     error_count: _builtins.int
     error_message: _builtins.str
     """Why it FAILED; while it is RUNNING, what it waits for."""
+    mode: Global___Import.Mode.ValueType
+    follow: _builtins.bool
+    """Goes on when everything is read: files that grow, and new ones in the folders, are read as they come, until it is
+    cancelled.
+    """
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]: ...
     @_builtins.property
@@ -101,10 +131,12 @@ class Import(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         progress: Global___ImportProgress | None = ...,
         error_message: _builtins.str = ...,
+        mode: Global___Import.Mode.ValueType = ...,
+        follow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "create_time", b"create_time", "end_time", b"end_time", "error_count", b"error_count", "error_message", b"error_message", "file_count", b"file_count", "line_count", b"line_count", "name", b"name", "progress", b"progress", "sources", b"sources", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "create_time", b"create_time", "end_time", b"end_time", "error_count", b"error_count", "error_message", b"error_message", "file_count", b"file_count", "follow", b"follow", "line_count", b"line_count", "mode", b"mode", "name", b"name", "progress", b"progress", "sources", b"sources", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -265,6 +297,274 @@ class ImportProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportProgress: _TypeAlias = ImportProgress  # noqa: Y015
+
+@_typing.final
+class ImportFile(_message.Message):
+    """One text: a file, or a member of an archive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImportFile._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: ImportFile._State.ValueType  # 0
+        READ: ImportFile._State.ValueType  # 1
+        """Read, whole."""
+        UNCHANGED: ImportFile._State.ValueType  # 2
+        """Lines were there already, nothing was new."""
+        APPENDED: ImportFile._State.ValueType  # 3
+        """Only its end was new."""
+        INCOMPLETE: ImportFile._State.ValueType  # 4
+        """It could not be read to its end: see the errors of the import."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: ImportFile.State.ValueType  # 0
+    READ: ImportFile.State.ValueType  # 1
+    """Read, whole."""
+    UNCHANGED: ImportFile.State.ValueType  # 2
+    """Lines were there already, nothing was new."""
+    APPENDED: ImportFile.State.ValueType  # 3
+    """Only its end was new."""
+    INCOMPLETE: ImportFile.State.ValueType  # 4
+    """It could not be read to its end: see the errors of the import."""
+
+    PATH_FIELD_NUMBER: _builtins.int
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
+    BYTE_COUNT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """"app.log", "logs.zip!/app.log"."""
+    line_count: _builtins.int
+    byte_count: _builtins.int
+    """Unpacked."""
+    format: _builtins.str
+    """Kind of time that its lines have ("iso", "syslog", "json:@timestamp"); empty where none was found."""
+    encoding: _builtins.str
+    """"utf-8", "utf-16-le", "windows-1252"."""
+    sha256: _builtins.str
+    """SHA-256 of its bytes, unpacked, in hexadecimal; empty until it was read to its end in one go."""
+    state: Global___ImportFile.State.ValueType
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Of the lines that have a time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportLevelCount]:
+        """Lines by level, those without one left out."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        line_count: _builtins.int = ...,
+        byte_count: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        format: _builtins.str = ...,
+        encoding: _builtins.str = ...,
+        levels: _abc.Iterable[Global___ImportLevelCount] | None = ...,
+        sha256: _builtins.str = ...,
+        state: Global___ImportFile.State.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "encoding", b"encoding", "end_time", b"end_time", "format", b"format", "levels", b"levels", "line_count", b"line_count", "path", b"path", "sha256", b"sha256", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportFile: _TypeAlias = ImportFile  # noqa: Y015
+
+@_typing.final
+class ImportLevelCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    level: _builtins.str
+    """Name of a level of loganalyzer.search.v1.Level."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        level: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "level", b"level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportLevelCount: _TypeAlias = ImportLevelCount  # noqa: Y015
+
+@_typing.final
+class PauseImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseImportRequest: _TypeAlias = PauseImportRequest  # noqa: Y015
+
+@_typing.final
+class ResumeImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeImportRequest: _TypeAlias = ResumeImportRequest  # noqa: Y015
+
+@_typing.final
+class ListImportFilesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    page_size: _builtins.int
+    """0 means 100, at most 1000."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImportFilesRequest: _TypeAlias = ListImportFilesRequest  # noqa: Y015
+
+@_typing.final
+class ListImportFilesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportFile]: ...
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___ImportFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImportFilesResponse: _TypeAlias = ListImportFilesResponse  # noqa: Y015
+
+@_typing.final
+class TailParsedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailParsedRequest: _TypeAlias = TailParsedRequest  # noqa: Y015
+
+@_typing.final
+class ParsedLines(_message.Message):
+    """A run of lines that follow each other in a source. Empty in a heartbeat, the first message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    FIRST_LINE_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    TIMES_US_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    source: _builtins.str
+    first_line: _builtins.int
+    """Line number of the first one."""
+    levels: _builtins.bytes
+    """Numbers of loganalyzer.search.v1.Level, one byte a line."""
+    records: _builtins.bytes
+    """1 where a line begins a record, 0 where it goes on with one; one byte a line."""
+    gap: _builtins.bool
+    """Lines were left out before these, because they came faster than they were taken: they will be found in the index."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Without their line feeds."""
+
+    @_builtins.property
+    def times_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Microseconds since 1970; the lowest value where a line has no time."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        first_line: _builtins.int = ...,
+        lines: _abc.Iterable[_builtins.bytes] | None = ...,
+        times_us: _abc.Iterable[_builtins.int] | None = ...,
+        levels: _builtins.bytes = ...,
+        records: _builtins.bytes = ...,
+        gap: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_line", b"first_line", "gap", b"gap", "levels", b"levels", "lines", b"lines", "records", b"records", "source", b"source", "source_id", b"source_id", "times_us", b"times_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParsedLines: _TypeAlias = ParsedLines  # noqa: Y015
 
 @_typing.final
 class CreateImportRequest(_message.Message):

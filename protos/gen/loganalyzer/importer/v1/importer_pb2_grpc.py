@@ -60,6 +60,26 @@ class ImporterServiceStub:
                 request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.CancelImportRequest.SerializeToString,
                 response_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
                 _registered_method=True)
+        self.PauseImport = channel.unary_unary(
+                '/loganalyzer.importer.v1.ImporterService/PauseImport',
+                request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.PauseImportRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
+                _registered_method=True)
+        self.ResumeImport = channel.unary_unary(
+                '/loganalyzer.importer.v1.ImporterService/ResumeImport',
+                request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ResumeImportRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
+                _registered_method=True)
+        self.ListImportFiles = channel.unary_unary(
+                '/loganalyzer.importer.v1.ImporterService/ListImportFiles',
+                request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesResponse.FromString,
+                _registered_method=True)
+        self.TailParsed = channel.unary_stream(
+                '/loganalyzer.importer.v1.ImporterService/TailParsed',
+                request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.TailParsedRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ParsedLines.FromString,
+                _registered_method=True)
         self.WatchImport = channel.unary_stream(
                 '/loganalyzer.importer.v1.ImporterService/WatchImport',
                 request_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.WatchImportRequest.SerializeToString,
@@ -110,6 +130,35 @@ class ImporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseImport(self, request, context):
+        """Stops an import for now: what it has found stays, and it goes on from there. Only one that is QUEUED or RUNNING; a second
+        time changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeImport(self, request, context):
+        """Lets a paused import go on. On one that runs it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImportFiles(self, request, context):
+        """What is known of each text that an import has read, in the order of their names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailParsed(self, request, context):
+        """Lines of a workspace as they are read, before they are searchable, from now on. For the search service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchImport(self, request, context):
         """The import at once, then whenever it changes, until it has ended.
         """
@@ -151,6 +200,26 @@ def add_ImporterServiceServicer_to_server(servicer, server):
                     servicer.CancelImport,
                     request_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.CancelImportRequest.FromString,
                     response_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.SerializeToString,
+            ),
+            'PauseImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseImport,
+                    request_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.PauseImportRequest.FromString,
+                    response_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.SerializeToString,
+            ),
+            'ResumeImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeImport,
+                    request_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ResumeImportRequest.FromString,
+                    response_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.SerializeToString,
+            ),
+            'ListImportFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImportFiles,
+                    request_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesRequest.FromString,
+                    response_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesResponse.SerializeToString,
+            ),
+            'TailParsed': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailParsed,
+                    request_deserializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.TailParsedRequest.FromString,
+                    response_serializer=loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ParsedLines.SerializeToString,
             ),
             'WatchImport': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchImport,
@@ -299,6 +368,114 @@ class ImporterService:
             '/loganalyzer.importer.v1.ImporterService/CancelImport',
             loganalyzer_dot_importer_dot_v1_dot_importer__pb2.CancelImportRequest.SerializeToString,
             loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.importer.v1.ImporterService/PauseImport',
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.PauseImportRequest.SerializeToString,
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.importer.v1.ImporterService/ResumeImport',
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ResumeImportRequest.SerializeToString,
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.Import.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImportFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.importer.v1.ImporterService/ListImportFiles',
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesRequest.SerializeToString,
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ListImportFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailParsed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loganalyzer.importer.v1.ImporterService/TailParsed',
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.TailParsedRequest.SerializeToString,
+            loganalyzer_dot_importer_dot_v1_dot_importer__pb2.ParsedLines.FromString,
             options,
             channel_credentials,
             insecure,

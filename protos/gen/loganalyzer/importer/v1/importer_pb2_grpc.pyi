@@ -42,6 +42,16 @@ class ImporterServiceStub:
     """Newest first."""
     CancelImport: _grpc.UnaryUnaryMultiCallable[_importer_pb2.CancelImportRequest, _importer_pb2.Import]
     """Stops an import. What was searchable stays so. On an import that has ended it changes nothing."""
+    PauseImport: _grpc.UnaryUnaryMultiCallable[_importer_pb2.PauseImportRequest, _importer_pb2.Import]
+    """Stops an import for now: what it has found stays, and it goes on from there. Only one that is QUEUED or RUNNING; a second
+    time changes nothing.
+    """
+    ResumeImport: _grpc.UnaryUnaryMultiCallable[_importer_pb2.ResumeImportRequest, _importer_pb2.Import]
+    """Lets a paused import go on. On one that runs it changes nothing."""
+    ListImportFiles: _grpc.UnaryUnaryMultiCallable[_importer_pb2.ListImportFilesRequest, _importer_pb2.ListImportFilesResponse]
+    """What is known of each text that an import has read, in the order of their names."""
+    TailParsed: _grpc.UnaryStreamMultiCallable[_importer_pb2.TailParsedRequest, _importer_pb2.ParsedLines]
+    """Lines of a workspace as they are read, before they are searchable, from now on. For the search service."""
     WatchImport: _grpc.UnaryStreamMultiCallable[_importer_pb2.WatchImportRequest, _importer_pb2.Import]
     """The import at once, then whenever it changes, until it has ended."""
     DeleteImports: _grpc.UnaryUnaryMultiCallable[_importer_pb2.DeleteImportsRequest, _importer_pb2.DeleteImportsResponse]
@@ -61,6 +71,16 @@ class ImporterServiceAsyncStub(ImporterServiceStub):
     """Newest first."""
     CancelImport: _aio.UnaryUnaryMultiCallable[_importer_pb2.CancelImportRequest, _importer_pb2.Import]  # type: ignore[assignment]
     """Stops an import. What was searchable stays so. On an import that has ended it changes nothing."""
+    PauseImport: _aio.UnaryUnaryMultiCallable[_importer_pb2.PauseImportRequest, _importer_pb2.Import]  # type: ignore[assignment]
+    """Stops an import for now: what it has found stays, and it goes on from there. Only one that is QUEUED or RUNNING; a second
+    time changes nothing.
+    """
+    ResumeImport: _aio.UnaryUnaryMultiCallable[_importer_pb2.ResumeImportRequest, _importer_pb2.Import]  # type: ignore[assignment]
+    """Lets a paused import go on. On one that runs it changes nothing."""
+    ListImportFiles: _aio.UnaryUnaryMultiCallable[_importer_pb2.ListImportFilesRequest, _importer_pb2.ListImportFilesResponse]  # type: ignore[assignment]
+    """What is known of each text that an import has read, in the order of their names."""
+    TailParsed: _aio.UnaryStreamMultiCallable[_importer_pb2.TailParsedRequest, _importer_pb2.ParsedLines]  # type: ignore[assignment]
+    """Lines of a workspace as they are read, before they are searchable, from now on. For the search service."""
     WatchImport: _aio.UnaryStreamMultiCallable[_importer_pb2.WatchImportRequest, _importer_pb2.Import]  # type: ignore[assignment]
     """The import at once, then whenever it changes, until it has ended."""
     DeleteImports: _aio.UnaryUnaryMultiCallable[_importer_pb2.DeleteImportsRequest, _importer_pb2.DeleteImportsResponse]  # type: ignore[assignment]
@@ -107,6 +127,40 @@ class ImporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_importer_pb2.Import, _abc.Awaitable[_importer_pb2.Import]]:
         """Stops an import. What was searchable stays so. On an import that has ended it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def PauseImport(
+        self,
+        request: _importer_pb2.PauseImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_importer_pb2.Import, _abc.Awaitable[_importer_pb2.Import]]:
+        """Stops an import for now: what it has found stays, and it goes on from there. Only one that is QUEUED or RUNNING; a second
+        time changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeImport(
+        self,
+        request: _importer_pb2.ResumeImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_importer_pb2.Import, _abc.Awaitable[_importer_pb2.Import]]:
+        """Lets a paused import go on. On one that runs it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListImportFiles(
+        self,
+        request: _importer_pb2.ListImportFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_importer_pb2.ListImportFilesResponse, _abc.Awaitable[_importer_pb2.ListImportFilesResponse]]:
+        """What is known of each text that an import has read, in the order of their names."""
+
+    @_abc_1.abstractmethod
+    def TailParsed(
+        self,
+        request: _importer_pb2.TailParsedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_importer_pb2.ParsedLines], _abc.AsyncIterator[_importer_pb2.ParsedLines]]:
+        """Lines of a workspace as they are read, before they are searchable, from now on. For the search service."""
 
     @_abc_1.abstractmethod
     def WatchImport(

@@ -25,33 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!loganalyzer/search/v1/query.proto\x12\x15loganalyzer.search.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n\x05Query\x12.\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x1f.loganalyzer.search.v1.MatchAllH\x00\x12+\n\x04term\x18\x02 \x01(\x0b\x32\x1b.loganalyzer.search.v1.TermH\x00\x12/\n\x06phrase\x18\x03 \x01(\x0b\x32\x1d.loganalyzer.search.v1.PhraseH\x00\x12)\n\x03\x61nd\x18\x04 \x01(\x0b\x32\x1a.loganalyzer.search.v1.AndH\x00\x12\'\n\x02or\x18\x05 \x01(\x0b\x32\x19.loganalyzer.search.v1.OrH\x00\x12)\n\x03not\x18\x06 \x01(\x0b\x32\x1a.loganalyzer.search.v1.NotH\x00\x12\x32\n\x05level\x18\x07 \x01(\x0b\x32!.loganalyzer.search.v1.LevelRangeH\x00\x12\x30\n\x04time\x18\x08 \x01(\x0b\x32 .loganalyzer.search.v1.TimeRangeH\x00\x12\x34\n\x06source\x18\t \x01(\x0b\x32\".loganalyzer.search.v1.SourceMatchH\x00\x42\x06\n\x04node\"\n\n\x08MatchAll\"\x14\n\x04Term\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x06Phrase\x12\r\n\x05terms\x18\x01 \x03(\t\"5\n\x03\x41nd\x12.\n\x08operands\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Query\"4\n\x02Or\x12.\n\x08operands\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Query\"4\n\x03Not\x12-\n\x07operand\x18\x01 \x01(\x0b\x32\x1c.loganalyzer.search.v1.Query\"b\n\nLevelRange\x12)\n\x03min\x18\x01 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12)\n\x03max\x18\x02 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\"_\n\tTimeRange\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x0bSourceMatch\x12\x0c\n\x04text\x18\x01 \x01(\t*x\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\t\n\x05TRACE\x10\x01\x12\t\n\x05\x44\x45\x42UG\x10\x02\x12\x08\n\x04INFO\x10\x03\x12\n\n\x06NOTICE\x10\x04\x12\x08\n\x04WARN\x10\x05\x12\t\n\x05\x45RROR\x10\x06\x12\x0c\n\x08\x43RITICAL\x10\x07\x12\t\n\x05\x46\x41TAL\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!loganalyzer/search/v1/query.proto\x12\x15loganalyzer.search.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x06\n\x05Query\x12.\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x1f.loganalyzer.search.v1.MatchAllH\x00\x12+\n\x04term\x18\x02 \x01(\x0b\x32\x1b.loganalyzer.search.v1.TermH\x00\x12/\n\x06phrase\x18\x03 \x01(\x0b\x32\x1d.loganalyzer.search.v1.PhraseH\x00\x12)\n\x03\x61nd\x18\x04 \x01(\x0b\x32\x1a.loganalyzer.search.v1.AndH\x00\x12\'\n\x02or\x18\x05 \x01(\x0b\x32\x19.loganalyzer.search.v1.OrH\x00\x12)\n\x03not\x18\x06 \x01(\x0b\x32\x1a.loganalyzer.search.v1.NotH\x00\x12\x32\n\x05level\x18\x07 \x01(\x0b\x32!.loganalyzer.search.v1.LevelRangeH\x00\x12\x30\n\x04time\x18\x08 \x01(\x0b\x32 .loganalyzer.search.v1.TimeRangeH\x00\x12\x34\n\x06source\x18\t \x01(\x0b\x32\".loganalyzer.search.v1.SourceMatchH\x00\x12\x35\n\tsubstring\x18\n \x01(\x0b\x32 .loganalyzer.search.v1.SubstringH\x00\x12-\n\x05regex\x18\x0b \x01(\x0b\x32\x1c.loganalyzer.search.v1.RegexH\x00\x12\x33\n\x08wildcard\x18\x0c \x01(\x0b\x32\x1f.loganalyzer.search.v1.WildcardH\x00\x12-\n\x05\x66uzzy\x18\r \x01(\x0b\x32\x1c.loganalyzer.search.v1.FuzzyH\x00\x12\x32\n\x05\x66ield\x18\x0e \x01(\x0b\x32!.loganalyzer.search.v1.FieldMatchH\x00\x12-\n\x05\x63\x61sed\x18\x0f \x01(\x0b\x32\x1c.loganalyzer.search.v1.CasedH\x00\x12\x36\n\nsource_ids\x18\x10 \x01(\x0b\x32 .loganalyzer.search.v1.SourceIdsH\x00\x42\x06\n\x04node\"\n\n\x08MatchAll\"\x14\n\x04Term\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x06Phrase\x12\r\n\x05terms\x18\x01 \x03(\t\"5\n\x03\x41nd\x12.\n\x08operands\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Query\"4\n\x02Or\x12.\n\x08operands\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Query\"4\n\x03Not\x12-\n\x07operand\x18\x01 \x01(\x0b\x32\x1c.loganalyzer.search.v1.Query\"b\n\nLevelRange\x12)\n\x03min\x18\x01 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12)\n\x03max\x18\x02 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\"_\n\tTimeRange\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1b\n\x0bSourceMatch\x12\x0c\n\x04text\x18\x01 \x01(\t\"1\n\tSubstring\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61se_sensitive\x18\x02 \x01(\x08\"-\n\x05Regex\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\x13\n\x0bignore_case\x18\x02 \x01(\x08\"\x1b\n\x08Wildcard\x12\x0f\n\x07pattern\x18\x01 \x01(\t\"\'\n\x05\x46uzzy\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08\x64istance\x18\x02 \x01(\x05\"\xf0\x01\n\nFieldMatch\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12<\n\x08operator\x18\x02 \x01(\x0e\x32*.loganalyzer.search.v1.FieldMatch.Operator\x12\r\n\x05value\x18\x03 \x01(\t\"\x85\x01\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\t\n\x05\x45QUAL\x10\x01\x12\x08\n\x04LESS\x10\x02\x12\x11\n\rLESS_OR_EQUAL\x10\x03\x12\x0b\n\x07GREATER\x10\x04\x12\x14\n\x10GREATER_OR_EQUAL\x10\x05\x12\n\n\x06\x45XISTS\x10\x06\x12\x08\n\x04LIKE\x10\x07\"\x16\n\x05\x43\x61sed\x12\r\n\x05terms\x18\x01 \x03(\t\"\x18\n\tSourceIds\x12\x0b\n\x03ids\x18\x01 \x03(\t*x\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\t\n\x05TRACE\x10\x01\x12\t\n\x05\x44\x45\x42UG\x10\x02\x12\x08\n\x04INFO\x10\x03\x12\n\n\x06NOTICE\x10\x04\x12\x08\n\x04WARN\x10\x05\x12\t\n\x05\x45RROR\x10\x06\x12\x0c\n\x08\x43RITICAL\x10\x07\x12\t\n\x05\x46\x41TAL\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'loganalyzer.search.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEVEL']._serialized_start=984
-  _globals['_LEVEL']._serialized_end=1104
+  _globals['_LEVEL']._serialized_start=1802
+  _globals['_LEVEL']._serialized_end=1922
   _globals['_QUERY']._serialized_start=94
-  _globals['_QUERY']._serialized_end=534
-  _globals['_MATCHALL']._serialized_start=536
-  _globals['_MATCHALL']._serialized_end=546
-  _globals['_TERM']._serialized_start=548
-  _globals['_TERM']._serialized_end=568
-  _globals['_PHRASE']._serialized_start=570
-  _globals['_PHRASE']._serialized_end=593
-  _globals['_AND']._serialized_start=595
-  _globals['_AND']._serialized_end=648
-  _globals['_OR']._serialized_start=650
-  _globals['_OR']._serialized_end=702
-  _globals['_NOT']._serialized_start=704
-  _globals['_NOT']._serialized_end=756
-  _globals['_LEVELRANGE']._serialized_start=758
-  _globals['_LEVELRANGE']._serialized_end=856
-  _globals['_TIMERANGE']._serialized_start=858
-  _globals['_TIMERANGE']._serialized_end=953
-  _globals['_SOURCEMATCH']._serialized_start=955
-  _globals['_SOURCEMATCH']._serialized_end=982
+  _globals['_QUERY']._serialized_end=891
+  _globals['_MATCHALL']._serialized_start=893
+  _globals['_MATCHALL']._serialized_end=903
+  _globals['_TERM']._serialized_start=905
+  _globals['_TERM']._serialized_end=925
+  _globals['_PHRASE']._serialized_start=927
+  _globals['_PHRASE']._serialized_end=950
+  _globals['_AND']._serialized_start=952
+  _globals['_AND']._serialized_end=1005
+  _globals['_OR']._serialized_start=1007
+  _globals['_OR']._serialized_end=1059
+  _globals['_NOT']._serialized_start=1061
+  _globals['_NOT']._serialized_end=1113
+  _globals['_LEVELRANGE']._serialized_start=1115
+  _globals['_LEVELRANGE']._serialized_end=1213
+  _globals['_TIMERANGE']._serialized_start=1215
+  _globals['_TIMERANGE']._serialized_end=1310
+  _globals['_SOURCEMATCH']._serialized_start=1312
+  _globals['_SOURCEMATCH']._serialized_end=1339
+  _globals['_SUBSTRING']._serialized_start=1341
+  _globals['_SUBSTRING']._serialized_end=1390
+  _globals['_REGEX']._serialized_start=1392
+  _globals['_REGEX']._serialized_end=1437
+  _globals['_WILDCARD']._serialized_start=1439
+  _globals['_WILDCARD']._serialized_end=1466
+  _globals['_FUZZY']._serialized_start=1468
+  _globals['_FUZZY']._serialized_end=1507
+  _globals['_FIELDMATCH']._serialized_start=1510
+  _globals['_FIELDMATCH']._serialized_end=1750
+  _globals['_FIELDMATCH_OPERATOR']._serialized_start=1617
+  _globals['_FIELDMATCH_OPERATOR']._serialized_end=1750
+  _globals['_CASED']._serialized_start=1752
+  _globals['_CASED']._serialized_end=1774
+  _globals['_SOURCEIDS']._serialized_start=1776
+  _globals['_SOURCEIDS']._serialized_end=1800
 # @@protoc_insertion_point(module_scope)

@@ -67,6 +67,13 @@ class Query(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    SUBSTRING_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    WILDCARD_FIELD_NUMBER: _builtins.int
+    FUZZY_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    CASED_FIELD_NUMBER: _builtins.int
+    SOURCE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def all(self) -> Global___MatchAll:
         """Every line."""
@@ -81,6 +88,20 @@ class Query(_message.Message):
     def time(self) -> Global___TimeRange: ...
     @_builtins.property
     def source(self) -> Global___SourceMatch: ...
+    @_builtins.property
+    def substring(self) -> Global___Substring: ...
+    @_builtins.property
+    def regex(self) -> Global___Regex: ...
+    @_builtins.property
+    def wildcard(self) -> Global___Wildcard: ...
+    @_builtins.property
+    def fuzzy(self) -> Global___Fuzzy: ...
+    @_builtins.property
+    def field(self) -> Global___FieldMatch: ...
+    @_builtins.property
+    def cased(self) -> Global___Cased: ...
+    @_builtins.property
+    def source_ids(self) -> Global___SourceIds: ...
     def __init__(
         self,
         *,
@@ -90,12 +111,19 @@ class Query(_message.Message):
         level: Global___LevelRange | None = ...,
         time: Global___TimeRange | None = ...,
         source: Global___SourceMatch | None = ...,
+        substring: Global___Substring | None = ...,
+        regex: Global___Regex | None = ...,
+        wildcard: Global___Wildcard | None = ...,
+        fuzzy: Global___Fuzzy | None = ...,
+        field: Global___FieldMatch | None = ...,
+        cased: Global___Cased | None = ...,
+        source_ids: Global___SourceIds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "and", b"and", "level", b"level", "node", b"node", "not", b"not", "or", b"or", "phrase", b"phrase", "source", b"source", "term", b"term", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "and", b"and", "cased", b"cased", "field", b"field", "fuzzy", b"fuzzy", "level", b"level", "node", b"node", "not", b"not", "or", b"or", "phrase", b"phrase", "regex", b"regex", "source", b"source", "source_ids", b"source_ids", "substring", b"substring", "term", b"term", "time", b"time", "wildcard", b"wildcard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "and", b"and", "level", b"level", "node", b"node", "not", b"not", "or", b"or", "phrase", b"phrase", "source", b"source", "term", b"term", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "and", b"and", "cased", b"cased", "field", b"field", "fuzzy", b"fuzzy", "level", b"level", "node", b"node", "not", b"not", "or", b"or", "phrase", b"phrase", "regex", b"regex", "source", b"source", "source_ids", b"source_ids", "substring", b"substring", "term", b"term", "time", b"time", "wildcard", b"wildcard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["all", "term", "phrase", "and", "or", "not", "level", "time", "source"]  # noqa: Y015
+    _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["all", "term", "phrase", "and", "or", "not", "level", "time", "source", "substring", "regex", "wildcard", "fuzzy", "field", "cased", "source_ids"]  # noqa: Y015
     _WhichOneofArgType_node: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_node) -> _WhichOneofReturnType_node | None: ...
 
@@ -296,3 +324,203 @@ class SourceMatch(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceMatch: _TypeAlias = SourceMatch  # noqa: Y015
+
+@_typing.final
+class Substring(_message.Message):
+    """Lines that contain the text, wherever in a word it begins or ends; compared by simple case folding unless case_sensitive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    CASE_SENSITIVE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    case_sensitive: _builtins.bool
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        case_sensitive: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_sensitive", b"case_sensitive", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Substring: _TypeAlias = Substring  # noqa: Y015
+
+@_typing.final
+class Regex(_message.Message):
+    """Lines in which the pattern is found. RE2's syntax, on the line as UTF-8; a byte that is none matches nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATTERN_FIELD_NUMBER: _builtins.int
+    IGNORE_CASE_FIELD_NUMBER: _builtins.int
+    pattern: _builtins.str
+    ignore_case: _builtins.bool
+    def __init__(
+        self,
+        *,
+        pattern: _builtins.str = ...,
+        ignore_case: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignore_case", b"ignore_case", "pattern", b"pattern"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Regex: _TypeAlias = Regex  # noqa: Y015
+
+@_typing.final
+class Wildcard(_message.Message):
+    """Lines with a term of this form: * stands for any number of letters and digits, ? for one. Compared without case."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATTERN_FIELD_NUMBER: _builtins.int
+    pattern: _builtins.str
+    def __init__(
+        self,
+        *,
+        pattern: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pattern", b"pattern"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wildcard: _TypeAlias = Wildcard  # noqa: Y015
+
+@_typing.final
+class Fuzzy(_message.Message):
+    """Lines with a term that becomes the text by at most so many insertions, deletions and replacements of a character."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    distance: _builtins.int
+    """1 or 2."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        distance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fuzzy: _TypeAlias = Fuzzy  # noqa: Y015
+
+@_typing.final
+class FieldMatch(_message.Message):
+    """Lines with a field whose value compares so. Fields are those of JSON ("user.id" is "id" in the object "user", or the key
+    "user.id"), else what stands as key=value, key: value or "key": value in the text. Keys are compared with case, text without.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Operator:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OperatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FieldMatch._Operator.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OPERATOR_UNSPECIFIED: FieldMatch._Operator.ValueType  # 0
+        EQUAL: FieldMatch._Operator.ValueType  # 1
+        """The value is the text (of a list: one of its items is), or the same number."""
+        LESS: FieldMatch._Operator.ValueType  # 2
+        """Numbers by size; anything else as text."""
+        LESS_OR_EQUAL: FieldMatch._Operator.ValueType  # 3
+        GREATER: FieldMatch._Operator.ValueType  # 4
+        GREATER_OR_EQUAL: FieldMatch._Operator.ValueType  # 5
+        EXISTS: FieldMatch._Operator.ValueType  # 6
+        """The field is there."""
+        LIKE: FieldMatch._Operator.ValueType  # 7
+        """As EQUAL, with * and ? in the text, which stand for any characters."""
+
+    class Operator(_Operator, metaclass=_OperatorEnumTypeWrapper): ...
+    OPERATOR_UNSPECIFIED: FieldMatch.Operator.ValueType  # 0
+    EQUAL: FieldMatch.Operator.ValueType  # 1
+    """The value is the text (of a list: one of its items is), or the same number."""
+    LESS: FieldMatch.Operator.ValueType  # 2
+    """Numbers by size; anything else as text."""
+    LESS_OR_EQUAL: FieldMatch.Operator.ValueType  # 3
+    GREATER: FieldMatch.Operator.ValueType  # 4
+    GREATER_OR_EQUAL: FieldMatch.Operator.ValueType  # 5
+    EXISTS: FieldMatch.Operator.ValueType  # 6
+    """The field is there."""
+    LIKE: FieldMatch.Operator.ValueType  # 7
+    """As EQUAL, with * and ? in the text, which stand for any characters."""
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    operator: Global___FieldMatch.Operator.ValueType
+    value: _builtins.str
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        operator: Global___FieldMatch.Operator.ValueType = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "operator", b"operator", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldMatch: _TypeAlias = FieldMatch  # noqa: Y015
+
+@_typing.final
+class Cased(_message.Message):
+    """Terms in a row, compared with case."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cased: _TypeAlias = Cased  # noqa: Y015
+
+@_typing.final
+class SourceIds(_message.Message):
+    """Lines of these sources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceIds: _TypeAlias = SourceIds  # noqa: Y015

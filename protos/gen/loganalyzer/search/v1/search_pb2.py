@@ -24,14 +24,16 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from kitapi.v1 import policy_pb2 as kitapi_dot_v1_dot_policy__pb2
 from loganalyzer.search.v1 import query_pb2 as loganalyzer_dot_search_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"loganalyzer/search/v1/search.proto\x12\x15loganalyzer.search.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\x1a!loganalyzer/search/v1/query.proto\"\xe5\x01\n\rSearchRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x02\n\x03Hit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x13\n\x0bline_number\x18\x03 \x01(\x03\x12\x0c\n\x04text\x18\x04 \x01(\t\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05level\x18\x06 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12\x34\n\nhighlights\x18\x07 \x03(\x0b\x32 .loganalyzer.search.v1.Highlight\x12\x11\n\trecord_id\x18\x08 \x01(\t\x12\x16\n\x0etext_truncated\x18\t \x01(\x08:7\xea\x41\x34\n\x0floganalyzer/Log\x12!workspaces/{workspace}/logs/{log}\"\'\n\tHighlight\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\"\xba\x01\n\x0eSearchResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12\x12\n\ntotal_size\x18\x02 \x01(\x03\x12\x1e\n\x16total_size_is_estimate\x18\x03 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12\x31\n\x05stats\x18\x05 \x01(\x0b\x32\".loganalyzer.search.v1.SearchStats\"\x96\x01\n\x0bSearchStats\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fsplits_searched\x18\x02 \x01(\x03\x12\x15\n\rsplits_pruned\x18\x03 \x01(\x03\x12\x15\n\rlines_scanned\x18\x04 \x01(\x03\x12\x13\n\x0bserved_from\x18\x05 \x01(\t\"\xbe\x01\n\x14StreamSearchResponse\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32%.loganalyzer.search.v1.SearchProgressH\x00\x12/\n\x04hits\x18\x02 \x01(\x0b\x32\x1f.loganalyzer.search.v1.HitBatchH\x00\x12\x31\n\x04\x64one\x18\x03 \x01(\x0b\x32!.loganalyzer.search.v1.SearchDoneH\x00\x42\x07\n\x05\x65vent\"9\n\x0eSearchProgress\x12\x12\n\nlines_done\x18\x01 \x01(\x03\x12\x13\n\x0blines_total\x18\x02 \x01(\x03\"4\n\x08HitBatch\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"s\n\nSearchDone\x12\x12\n\ntotal_size\x18\x01 \x01(\x03\x12\x1e\n\x16total_size_is_estimate\x18\x02 \x01(\x08\x12\x31\n\x05stats\x18\x03 \x01(\x0b\x32\".loganalyzer.search.v1.SearchStats\"\xc8\x01\n\x13GetHistogramRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x62ucket_count\x18\x05 \x01(\x05\"\xa0\x01\n\tHistogram\x12\x37\n\x07\x62uckets\x18\x01 \x03(\x0b\x32&.loganalyzer.search.v1.HistogramBucket\x12/\n\x0c\x62ucket_width\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\x15\n\rundated_count\x18\x04 \x01(\x03\"\x83\x01\n\x0fHistogramBucket\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x31\n\x06levels\x18\x03 \x03(\x0b\x32!.loganalyzer.search.v1.LevelCount\"H\n\nLevelCount\x12+\n\x05level\x18\x01 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"P\n\x0fTailLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\"<\n\x10TailLogsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"|\n\x14GetLogContextRequest\x12&\n\x04name\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\xfa\x41\x11\n\x0floganalyzer/Log\x12\x13\n\x06\x62\x65\x66ore\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\t\n\x07_beforeB\x08\n\x06_after\"\x8c\x01\n\nLogContext\x12*\n\x06\x62\x65\x66ore\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12\'\n\x03hit\x18\x02 \x01(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12)\n\x05\x61\x66ter\x18\x03 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"D\n\x12GetLogStatsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"\xba\x01\n\x08LogStats\x12\x12\n\nline_count\x18\x01 \x01(\x03\x12\x11\n\traw_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12\x13\n\x0bsplit_count\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x02\n\x05Split\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x12\n\nline_count\x18\x03 \x01(\x03\x12\x11\n\traw_bytes\x18\x04 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x03\x12\x13\n\x0bmin_time_us\x18\x06 \x01(\x03\x12\x13\n\x0bmax_time_us\x18\x07 \x01(\x03\x12\x11\n\thas_times\x18\x08 \x01(\x08\x12\x33\n\x07sources\x18\t \x03(\x0b\x32\".loganalyzer.search.v1.SplitSource\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa6\x01\n\x0bSplitSource\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nfirst_line\x18\x03 \x01(\x03\x12\x12\n\nline_count\x18\x04 \x01(\x03\x12\x12\n\nbyte_count\x18\x05 \x01(\x03\x12\x13\n\x0b\x62yte_offset\x18\x06 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\x12\x13\n\x0bimport_name\x18\x08 \x01(\t\"x\n\x13PublishSplitRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x31\n\x05split\x18\x02 \x01(\x0b\x32\x1c.loganalyzer.search.v1.SplitB\x04\xe2\x41\x01\x02\"1\n\x14PublishSplitResponse\x12\x19\n\x11\x61lready_published\x18\x01 \x01(\x08\"\x7f\n\x11ListSplitsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x13\n\x0bimport_name\x18\x04 \x01(\t\"[\n\x12ListSplitsResponse\x12,\n\x06splits\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Split\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x11\x44\x65leteLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\")\n\x12\x44\x65leteLogsResponse\x12\x13\n\x0bsplit_count\x18\x01 \x01(\x03\x32\xe3\n\n\rSearchService\x12\xe0\x01\n\x06Search\x12$.loganalyzer.search.v1.SearchRequest\x1a%.loganalyzer.search.v1.SearchResponse\"\x88\x01\x90\x02\x01\xea\x8d\x19T\x82\x01\'\n%loganalyzer.cache.v1.CacheService/Get\x82\x01\'\n%loganalyzer.cache.v1.CacheService/Set\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=workspaces/*}/logs:search\x12\xaf\x01\n\x0cStreamSearch\x12$.loganalyzer.search.v1.SearchRequest\x1a+.loganalyzer.search.v1.StreamSearchResponse\"J\x90\x02\x01\xea\x8d\x19\n\x12\x03\x08\xac\x02\x1a\x03\x08\xac\x02\xf2\x8d\x19\x08\n\x06Search\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=workspaces/*}/logs:search0\x01\x12\x97\x01\n\x0cGetHistogram\x12*.loganalyzer.search.v1.GetHistogramRequest\x1a .loganalyzer.search.v1.Histogram\"9\x90\x02\x01\xea\x8d\x19\x02h\x03\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=workspaces/*}/logs:histogram\x12\x9f\x01\n\x08TailLogs\x12&.loganalyzer.search.v1.TailLogsRequest\x1a\'.loganalyzer.search.v1.TailLogsResponse\"@\x90\x02\x01\xea\x8d\x19\x0e\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05h\x03\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=workspaces/*}/logs:tail0\x01\x12\x92\x01\n\rGetLogContext\x12+.loganalyzer.search.v1.GetLogContextRequest\x1a!.loganalyzer.search.v1.LogContext\"1\x90\x02\x01\x82\xd3\xe4\x93\x02(\x12&/v1/{name=workspaces/*/logs/*}:context\x12\x8a\x01\n\x0bGetLogStats\x12).loganalyzer.search.v1.GetLogStatsRequest\x1a\x1f.loganalyzer.search.v1.LogStats\"/\x90\x02\x01\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=workspaces/*}/logs:stats\x12r\n\x0cPublishSplit\x12*.loganalyzer.search.v1.PublishSplitRequest\x1a+.loganalyzer.search.v1.PublishSplitResponse\"\t\x90\x02\x02\xea\x8d\x19\x02h\x01\x12\x66\n\nListSplits\x12(.loganalyzer.search.v1.ListSplitsRequest\x1a).loganalyzer.search.v1.ListSplitsResponse\"\x03\x90\x02\x01\x12\x66\n\nDeleteLogs\x12(.loganalyzer.search.v1.DeleteLogsRequest\x1a).loganalyzer.search.v1.DeleteLogsResponse\"\x03\x90\x02\x02\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\n\x1a\x02\x08\x05\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"loganalyzer/search/v1/search.proto\x12\x15loganalyzer.search.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16kitapi/v1/policy.proto\x1a!loganalyzer/search/v1/query.proto\"\xe5\x01\n\rSearchRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x02\n\x03Hit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x13\n\x0bline_number\x18\x03 \x01(\x03\x12\x0c\n\x04text\x18\x04 \x01(\t\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05level\x18\x06 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12\x34\n\nhighlights\x18\x07 \x03(\x0b\x32 .loganalyzer.search.v1.Highlight\x12\x11\n\trecord_id\x18\x08 \x01(\t\x12\x16\n\x0etext_truncated\x18\t \x01(\x08:7\xea\x41\x34\n\x0floganalyzer/Log\x12!workspaces/{workspace}/logs/{log}\"\'\n\tHighlight\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\"\xba\x01\n\x0eSearchResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12\x12\n\ntotal_size\x18\x02 \x01(\x03\x12\x1e\n\x16total_size_is_estimate\x18\x03 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12\x31\n\x05stats\x18\x05 \x01(\x0b\x32\".loganalyzer.search.v1.SearchStats\"\xbf\x01\n\x0bSearchStats\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fsplits_searched\x18\x02 \x01(\x03\x12\x15\n\rsplits_pruned\x18\x03 \x01(\x03\x12\x15\n\rlines_scanned\x18\x04 \x01(\x03\x12\x13\n\x0bserved_from\x18\x05 \x01(\t\x12\'\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbe\x01\n\x14StreamSearchResponse\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32%.loganalyzer.search.v1.SearchProgressH\x00\x12/\n\x04hits\x18\x02 \x01(\x0b\x32\x1f.loganalyzer.search.v1.HitBatchH\x00\x12\x31\n\x04\x64one\x18\x03 \x01(\x0b\x32!.loganalyzer.search.v1.SearchDoneH\x00\x42\x07\n\x05\x65vent\"9\n\x0eSearchProgress\x12\x12\n\nlines_done\x18\x01 \x01(\x03\x12\x13\n\x0blines_total\x18\x02 \x01(\x03\"4\n\x08HitBatch\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"s\n\nSearchDone\x12\x12\n\ntotal_size\x18\x01 \x01(\x03\x12\x1e\n\x16total_size_is_estimate\x18\x02 \x01(\x08\x12\x31\n\x05stats\x18\x03 \x01(\x0b\x32\".loganalyzer.search.v1.SearchStats\"\x96\x01\n\x12\x42\x61tchSearchRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12<\n\x08requests\x18\x02 \x03(\x0b\x32$.loganalyzer.search.v1.SearchRequestB\x04\xe2\x41\x01\x02\x12\x12\n\ncount_only\x18\x03 \x01(\x08\"P\n\x13\x42\x61tchSearchResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.loganalyzer.search.v1.BatchSearchResult\"}\n\x11\x42\x61tchSearchResult\x12\x39\n\x08response\x18\x01 \x01(\x0b\x32%.loganalyzer.search.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xb2\x01\n\x13\x45xplainQueryRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe0\x01\n\tQueryPlan\x12\x13\n\x0bnormal_form\x18\x01 \x01(\t\x12*\n\x04tree\x18\x02 \x01(\x0b\x32\x1c.loganalyzer.search.v1.Query\x12\x0e\n\x06splits\x18\x03 \x01(\x03\x12\x15\n\rsplits_pruned\x18\x04 \x01(\x03\x12\r\n\x05lines\x18\x05 \x01(\x03\x12\x17\n\x0f\x63\x61ndidate_lines\x18\x06 \x01(\x03\x12\x13\n\x0breads_lines\x18\x07 \x01(\x08\x12.\n\x05steps\x18\x08 \x03(\x0b\x32\x1f.loganalyzer.search.v1.PlanStep\":\n\x08PlanStep\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x10\n\x08\x65stimate\x18\x03 \x01(\x03\"\xd6\x01\n\x13GetTopValuesRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x05\x66ield\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05limit\x18\x06 \x01(\x05\"\x8f\x01\n\tTopValues\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.loganalyzer.search.v1.ValueCount\x12\x12\n\nline_count\x18\x02 \x01(\x03\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\x13\n\x0bis_estimate\x18\x04 \x01(\x08\x12\x12\n\nlines_read\x18\x05 \x01(\x03\"*\n\nValueCount\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xd1\x01\n\x11\x45xportLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\x03\"\xc1\x01\n\x13GetTemplatesRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x05 \x01(\x05\"g\n\tTemplates\x12\x32\n\ttemplates\x18\x01 \x03(\x0b\x32\x1f.loganalyzer.search.v1.Template\x12\x12\n\nlines_read\x18\x02 \x01(\x03\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"T\n\x08Template\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12+\n\x07\x65xample\x18\x03 \x01(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"\xc8\x01\n\x13GetHistogramRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x62ucket_count\x18\x05 \x01(\x05\"\xa0\x01\n\tHistogram\x12\x37\n\x07\x62uckets\x18\x01 \x03(\x0b\x32&.loganalyzer.search.v1.HistogramBucket\x12/\n\x0c\x62ucket_width\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\x15\n\rundated_count\x18\x04 \x01(\x03\"\x83\x01\n\x0fHistogramBucket\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x31\n\x06levels\x18\x03 \x03(\x0b\x32!.loganalyzer.search.v1.LevelCount\"H\n\nLevelCount\x12+\n\x05level\x18\x01 \x01(\x0e\x32\x1c.loganalyzer.search.v1.Level\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"P\n\x0fTailLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\r\n\x05query\x18\x02 \x01(\t\"<\n\x10TailLogsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"|\n\x14GetLogContextRequest\x12&\n\x04name\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\xfa\x41\x11\n\x0floganalyzer/Log\x12\x13\n\x06\x62\x65\x66ore\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\t\n\x07_beforeB\x08\n\x06_after\"\x8c\x01\n\nLogContext\x12*\n\x06\x62\x65\x66ore\x18\x01 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12\'\n\x03hit\x18\x02 \x01(\x0b\x32\x1a.loganalyzer.search.v1.Hit\x12)\n\x05\x61\x66ter\x18\x03 \x03(\x0b\x32\x1a.loganalyzer.search.v1.Hit\"D\n\x12GetLogStatsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"\xba\x01\n\x08LogStats\x12\x12\n\nline_count\x18\x01 \x01(\x03\x12\x11\n\traw_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12\x13\n\x0bsplit_count\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x02\n\x05Split\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x12\n\nline_count\x18\x03 \x01(\x03\x12\x11\n\traw_bytes\x18\x04 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x03\x12\x13\n\x0bmin_time_us\x18\x06 \x01(\x03\x12\x13\n\x0bmax_time_us\x18\x07 \x01(\x03\x12\x11\n\thas_times\x18\x08 \x01(\x08\x12\x33\n\x07sources\x18\t \x03(\x0b\x32\".loganalyzer.search.v1.SplitSource\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replaces\x18\x0b \x03(\t\"\xa6\x01\n\x0bSplitSource\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nfirst_line\x18\x03 \x01(\x03\x12\x12\n\nline_count\x18\x04 \x01(\x03\x12\x12\n\nbyte_count\x18\x05 \x01(\x03\x12\x13\n\x0b\x62yte_offset\x18\x06 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\x12\x13\n\x0bimport_name\x18\x08 \x01(\t\"x\n\x13PublishSplitRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x31\n\x05split\x18\x02 \x01(\x0b\x32\x1c.loganalyzer.search.v1.SplitB\x04\xe2\x41\x01\x02\"1\n\x14PublishSplitResponse\x12\x19\n\x11\x61lready_published\x18\x01 \x01(\x08\"\x7f\n\x11ListSplitsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x13\n\x0bimport_name\x18\x04 \x01(\t\"[\n\x12ListSplitsResponse\x12,\n\x06splits\x18\x01 \x03(\x0b\x32\x1c.loganalyzer.search.v1.Split\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x11\x44\x65leteLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\")\n\x12\x44\x65leteLogsResponse\x12\x13\n\x0bsplit_count\x18\x01 \x01(\x03\"\xb2\x01\n\tLogSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nline_count\x18\x03 \x01(\x03\x12\x12\n\nbyte_count\x18\x04 \x01(\x03\x12\x13\n\x0bimport_name\x18\x05 \x01(\t:J\xea\x41G\n\x15loganalyzer/LogSource\x12.workspaces/{workspace}/logSources/{log_source}\"\x80\x01\n\x15ListLogSourcesRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08\x63ontains\x18\x04 \x01(\t\"h\n\x16ListLogSourcesResponse\x12\x35\n\x0blog_sources\x18\x01 \x03(\x0b\x32 .loganalyzer.search.v1.LogSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x16\x44\x65leteLogSourceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/LogSource\"-\n\x17\x44\x65leteLogSourceResponse\x12\x12\n\nline_count\x18\x01 \x01(\x03\"B\n\x10\x43heckLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"s\n\x11\x43heckLogsResponse\x12\x13\n\x0bsplit_count\x18\x01 \x01(\x03\x12\x12\n\nline_count\x18\x02 \x01(\x03\x12\x35\n\x08problems\x18\x03 \x03(\x0b\x32#.loganalyzer.search.v1.SplitProblem\"E\n\x0cSplitProblem\x12\x10\n\x08split_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nrepairable\x18\x03 \x01(\x08\"C\n\x11RepairLogsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"c\n\x12RepairLogsResponse\x12\x16\n\x0erepaired_count\x18\x01 \x01(\x03\x12\x35\n\x08problems\x18\x02 \x03(\x0b\x32#.loganalyzer.search.v1.SplitProblem2\xf7\x15\n\rSearchService\x12\xe0\x01\n\x06Search\x12$.loganalyzer.search.v1.SearchRequest\x1a%.loganalyzer.search.v1.SearchResponse\"\x88\x01\x90\x02\x01\xea\x8d\x19T\x82\x01\'\n%loganalyzer.cache.v1.CacheService/Get\x82\x01\'\n%loganalyzer.cache.v1.CacheService/Set\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=workspaces/*}/logs:search\x12\xaf\x01\n\x0cStreamSearch\x12$.loganalyzer.search.v1.SearchRequest\x1a+.loganalyzer.search.v1.StreamSearchResponse\"J\x90\x02\x01\xea\x8d\x19\n\x12\x03\x08\xac\x02\x1a\x03\x08\xac\x02\xf2\x8d\x19\x08\n\x06Search\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=workspaces/*}/logs:search0\x01\x12\xaa\x01\n\x0b\x42\x61tchSearch\x12).loganalyzer.search.v1.BatchSearchRequest\x1a*.loganalyzer.search.v1.BatchSearchResponse\"D\x90\x02\x01\xea\x8d\x19\x08\x12\x02\x08\x1e\x1a\x02\x08\x0f\x82\xd3\xe4\x93\x02/\"*/v1/{parent=workspaces/*}/logs:batchSearch:\x01*\x12\x8f\x01\n\x0c\x45xplainQuery\x12*.loganalyzer.search.v1.ExplainQueryRequest\x1a .loganalyzer.search.v1.QueryPlan\"1\x90\x02\x01\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=workspaces/*}/logs:explain\x12\x97\x01\n\x0cGetTopValues\x12*.loganalyzer.search.v1.GetTopValuesRequest\x1a .loganalyzer.search.v1.TopValues\"9\x90\x02\x01\xea\x8d\x19\x02h\x03\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=workspaces/*}/logs:topValues\x12\x90\x01\n\nExportLogs\x12(.loganalyzer.search.v1.ExportLogsRequest\x1a\x14.google.api.HttpBody\"@\x90\x02\x01\xea\x8d\x19\x0c\x12\x03\x08\x90\x1c\x1a\x03\x08\x90\x1ch\x03\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=workspaces/*}/logs:export0\x01\x12\x97\x01\n\x0cGetTemplates\x12*.loganalyzer.search.v1.GetTemplatesRequest\x1a .loganalyzer.search.v1.Templates\"9\x90\x02\x01\xea\x8d\x19\x02h\x03\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=workspaces/*}/logs:templates\x12\x97\x01\n\x0cGetHistogram\x12*.loganalyzer.search.v1.GetHistogramRequest\x1a .loganalyzer.search.v1.Histogram\"9\x90\x02\x01\xea\x8d\x19\x02h\x03\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=workspaces/*}/logs:histogram\x12\x9f\x01\n\x08TailLogs\x12&.loganalyzer.search.v1.TailLogsRequest\x1a\'.loganalyzer.search.v1.TailLogsResponse\"@\x90\x02\x01\xea\x8d\x19\x0e\x12\x04\x08\x80\xa3\x05\x1a\x04\x08\x80\xa3\x05h\x03\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=workspaces/*}/logs:tail0\x01\x12\x92\x01\n\rGetLogContext\x12+.loganalyzer.search.v1.GetLogContextRequest\x1a!.loganalyzer.search.v1.LogContext\"1\x90\x02\x01\x82\xd3\xe4\x93\x02(\x12&/v1/{name=workspaces/*/logs/*}:context\x12\x8a\x01\n\x0bGetLogStats\x12).loganalyzer.search.v1.GetLogStatsRequest\x1a\x1f.loganalyzer.search.v1.LogStats\"/\x90\x02\x01\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=workspaces/*}/logs:stats\x12r\n\x0cPublishSplit\x12*.loganalyzer.search.v1.PublishSplitRequest\x1a+.loganalyzer.search.v1.PublishSplitResponse\"\t\x90\x02\x02\xea\x8d\x19\x02h\x01\x12\x66\n\nListSplits\x12(.loganalyzer.search.v1.ListSplitsRequest\x1a).loganalyzer.search.v1.ListSplitsResponse\"\x03\x90\x02\x01\x12\x66\n\nDeleteLogs\x12(.loganalyzer.search.v1.DeleteLogsRequest\x1a).loganalyzer.search.v1.DeleteLogsResponse\"\x03\x90\x02\x02\x12\x9e\x01\n\x0eListLogSources\x12,.loganalyzer.search.v1.ListLogSourcesRequest\x1a-.loganalyzer.search.v1.ListLogSourcesResponse\"/\x90\x02\x01\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=workspaces/*}/logSources\x12\xa1\x01\n\x0f\x44\x65leteLogSource\x12-.loganalyzer.search.v1.DeleteLogSourceRequest\x1a..loganalyzer.search.v1.DeleteLogSourceResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02&*$/v1/{name=workspaces/*/logSources/*}\x12\x9f\x01\n\tCheckLogs\x12\'.loganalyzer.search.v1.CheckLogsRequest\x1a(.loganalyzer.search.v1.CheckLogsResponse\"?\x90\x02\x01\xea\x8d\x19\x0c\x12\x03\x08\x90\x1c\x1a\x03\x08\x90\x1ch\x03\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=workspaces/*}/logs:check\x12\xa4\x01\n\nRepairLogs\x12(.loganalyzer.search.v1.RepairLogsRequest\x1a).loganalyzer.search.v1.RepairLogsResponse\"A\x90\x02\x02\xea\x8d\x19\n\x12\x03\x08\x90\x1c\x1a\x03\x08\x90\x1c\x82\xd3\xe4\x93\x02*\"%/v1/{parent=workspaces/*}/logs:repair:\x01*\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\n\x1a\x02\x08\x05\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +44,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_HIT']._loaded_options = None
   _globals['_HIT']._serialized_options = b'\352A4\n\017loganalyzer/Log\022!workspaces/{workspace}/logs/{log}'
+  _globals['_BATCHSEARCHREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_BATCHSEARCHREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_BATCHSEARCHREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHSEARCHREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002'
+  _globals['_EXPLAINQUERYREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_EXPLAINQUERYREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_GETTOPVALUESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_GETTOPVALUESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_GETTOPVALUESREQUEST'].fields_by_name['field']._loaded_options = None
+  _globals['_GETTOPVALUESREQUEST'].fields_by_name['field']._serialized_options = b'\342A\001\002'
+  _globals['_EXPORTLOGSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_EXPORTLOGSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_GETTEMPLATESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_GETTEMPLATESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_GETHISTOGRAMREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_GETHISTOGRAMREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_TAILLOGSREQUEST'].fields_by_name['parent']._loaded_options = None
@@ -58,12 +74,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSPLITSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_DELETELOGSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_DELETELOGSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_LOGSOURCE']._loaded_options = None
+  _globals['_LOGSOURCE']._serialized_options = b'\352AG\n\025loganalyzer/LogSource\022.workspaces/{workspace}/logSources/{log_source}'
+  _globals['_LISTLOGSOURCESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTLOGSOURCESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_DELETELOGSOURCEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETELOGSOURCEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/LogSource'
+  _globals['_CHECKLOGSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_CHECKLOGSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_REPAIRLOGSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_REPAIRLOGSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
   _globals['_SEARCHSERVICE']._loaded_options = None
   _globals['_SEARCHSERVICE']._serialized_options = b'\352\215\031\027\022\002\010\n\032\002\010\005\"\r\010\003\022\005\020\200\341\353\027\032\002\010\001'
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._serialized_options = b'\220\002\001\352\215\031T\202\001\'\n%loganalyzer.cache.v1.CacheService/Get\202\001\'\n%loganalyzer.cache.v1.CacheService/Set\202\323\344\223\002\'\022%/v1/{parent=workspaces/*}/logs:search'
   _globals['_SEARCHSERVICE'].methods_by_name['StreamSearch']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['StreamSearch']._serialized_options = b'\220\002\001\352\215\031\n\022\003\010\254\002\032\003\010\254\002\362\215\031\010\n\006Search\202\323\344\223\002\'\022%/v1/{parent=workspaces/*}/logs:search'
+  _globals['_SEARCHSERVICE'].methods_by_name['BatchSearch']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['BatchSearch']._serialized_options = b'\220\002\001\352\215\031\010\022\002\010\036\032\002\010\017\202\323\344\223\002/\"*/v1/{parent=workspaces/*}/logs:batchSearch:\001*'
+  _globals['_SEARCHSERVICE'].methods_by_name['ExplainQuery']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['ExplainQuery']._serialized_options = b'\220\002\001\202\323\344\223\002(\022&/v1/{parent=workspaces/*}/logs:explain'
+  _globals['_SEARCHSERVICE'].methods_by_name['GetTopValues']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['GetTopValues']._serialized_options = b'\220\002\001\352\215\031\002h\003\202\323\344\223\002*\022(/v1/{parent=workspaces/*}/logs:topValues'
+  _globals['_SEARCHSERVICE'].methods_by_name['ExportLogs']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['ExportLogs']._serialized_options = b'\220\002\001\352\215\031\014\022\003\010\220\034\032\003\010\220\034h\003\202\323\344\223\002\'\022%/v1/{parent=workspaces/*}/logs:export'
+  _globals['_SEARCHSERVICE'].methods_by_name['GetTemplates']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['GetTemplates']._serialized_options = b'\220\002\001\352\215\031\002h\003\202\323\344\223\002*\022(/v1/{parent=workspaces/*}/logs:templates'
   _globals['_SEARCHSERVICE'].methods_by_name['GetHistogram']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['GetHistogram']._serialized_options = b'\220\002\001\352\215\031\002h\003\202\323\344\223\002*\022(/v1/{parent=workspaces/*}/logs:histogram'
   _globals['_SEARCHSERVICE'].methods_by_name['TailLogs']._loaded_options = None
@@ -78,60 +114,114 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHSERVICE'].methods_by_name['ListSplits']._serialized_options = b'\220\002\001'
   _globals['_SEARCHSERVICE'].methods_by_name['DeleteLogs']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['DeleteLogs']._serialized_options = b'\220\002\002'
-  _globals['_SEARCHREQUEST']._serialized_start=276
-  _globals['_SEARCHREQUEST']._serialized_end=505
-  _globals['_HIT']._serialized_start=508
-  _globals['_HIT']._serialized_end=822
-  _globals['_HIGHLIGHT']._serialized_start=824
-  _globals['_HIGHLIGHT']._serialized_end=863
-  _globals['_SEARCHRESPONSE']._serialized_start=866
-  _globals['_SEARCHRESPONSE']._serialized_end=1052
-  _globals['_SEARCHSTATS']._serialized_start=1055
-  _globals['_SEARCHSTATS']._serialized_end=1205
-  _globals['_STREAMSEARCHRESPONSE']._serialized_start=1208
-  _globals['_STREAMSEARCHRESPONSE']._serialized_end=1398
-  _globals['_SEARCHPROGRESS']._serialized_start=1400
-  _globals['_SEARCHPROGRESS']._serialized_end=1457
-  _globals['_HITBATCH']._serialized_start=1459
-  _globals['_HITBATCH']._serialized_end=1511
-  _globals['_SEARCHDONE']._serialized_start=1513
-  _globals['_SEARCHDONE']._serialized_end=1628
-  _globals['_GETHISTOGRAMREQUEST']._serialized_start=1631
-  _globals['_GETHISTOGRAMREQUEST']._serialized_end=1831
-  _globals['_HISTOGRAM']._serialized_start=1834
-  _globals['_HISTOGRAM']._serialized_end=1994
-  _globals['_HISTOGRAMBUCKET']._serialized_start=1997
-  _globals['_HISTOGRAMBUCKET']._serialized_end=2128
-  _globals['_LEVELCOUNT']._serialized_start=2130
-  _globals['_LEVELCOUNT']._serialized_end=2202
-  _globals['_TAILLOGSREQUEST']._serialized_start=2204
-  _globals['_TAILLOGSREQUEST']._serialized_end=2284
-  _globals['_TAILLOGSRESPONSE']._serialized_start=2286
-  _globals['_TAILLOGSRESPONSE']._serialized_end=2346
-  _globals['_GETLOGCONTEXTREQUEST']._serialized_start=2348
-  _globals['_GETLOGCONTEXTREQUEST']._serialized_end=2472
-  _globals['_LOGCONTEXT']._serialized_start=2475
-  _globals['_LOGCONTEXT']._serialized_end=2615
-  _globals['_GETLOGSTATSREQUEST']._serialized_start=2617
-  _globals['_GETLOGSTATSREQUEST']._serialized_end=2685
-  _globals['_LOGSTATS']._serialized_start=2688
-  _globals['_LOGSTATS']._serialized_end=2874
-  _globals['_SPLIT']._serialized_start=2877
-  _globals['_SPLIT']._serialized_end=3144
-  _globals['_SPLITSOURCE']._serialized_start=3147
-  _globals['_SPLITSOURCE']._serialized_end=3313
-  _globals['_PUBLISHSPLITREQUEST']._serialized_start=3315
-  _globals['_PUBLISHSPLITREQUEST']._serialized_end=3435
-  _globals['_PUBLISHSPLITRESPONSE']._serialized_start=3437
-  _globals['_PUBLISHSPLITRESPONSE']._serialized_end=3486
-  _globals['_LISTSPLITSREQUEST']._serialized_start=3488
-  _globals['_LISTSPLITSREQUEST']._serialized_end=3615
-  _globals['_LISTSPLITSRESPONSE']._serialized_start=3617
-  _globals['_LISTSPLITSRESPONSE']._serialized_end=3708
-  _globals['_DELETELOGSREQUEST']._serialized_start=3710
-  _globals['_DELETELOGSREQUEST']._serialized_end=3777
-  _globals['_DELETELOGSRESPONSE']._serialized_start=3779
-  _globals['_DELETELOGSRESPONSE']._serialized_end=3820
-  _globals['_SEARCHSERVICE']._serialized_start=3823
-  _globals['_SEARCHSERVICE']._serialized_end=5202
+  _globals['_SEARCHSERVICE'].methods_by_name['ListLogSources']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['ListLogSources']._serialized_options = b'\220\002\001\202\323\344\223\002&\022$/v1/{parent=workspaces/*}/logSources'
+  _globals['_SEARCHSERVICE'].methods_by_name['DeleteLogSource']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['DeleteLogSource']._serialized_options = b'\220\002\002\202\323\344\223\002&*$/v1/{name=workspaces/*/logSources/*}'
+  _globals['_SEARCHSERVICE'].methods_by_name['CheckLogs']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['CheckLogs']._serialized_options = b'\220\002\001\352\215\031\014\022\003\010\220\034\032\003\010\220\034h\003\202\323\344\223\002&\022$/v1/{parent=workspaces/*}/logs:check'
+  _globals['_SEARCHSERVICE'].methods_by_name['RepairLogs']._loaded_options = None
+  _globals['_SEARCHSERVICE'].methods_by_name['RepairLogs']._serialized_options = b'\220\002\002\352\215\031\n\022\003\010\220\034\032\003\010\220\034\202\323\344\223\002*\"%/v1/{parent=workspaces/*}/logs:repair:\001*'
+  _globals['_SEARCHREQUEST']._serialized_start=328
+  _globals['_SEARCHREQUEST']._serialized_end=557
+  _globals['_HIT']._serialized_start=560
+  _globals['_HIT']._serialized_end=874
+  _globals['_HIGHLIGHT']._serialized_start=876
+  _globals['_HIGHLIGHT']._serialized_end=915
+  _globals['_SEARCHRESPONSE']._serialized_start=918
+  _globals['_SEARCHRESPONSE']._serialized_end=1104
+  _globals['_SEARCHSTATS']._serialized_start=1107
+  _globals['_SEARCHSTATS']._serialized_end=1298
+  _globals['_STREAMSEARCHRESPONSE']._serialized_start=1301
+  _globals['_STREAMSEARCHRESPONSE']._serialized_end=1491
+  _globals['_SEARCHPROGRESS']._serialized_start=1493
+  _globals['_SEARCHPROGRESS']._serialized_end=1550
+  _globals['_HITBATCH']._serialized_start=1552
+  _globals['_HITBATCH']._serialized_end=1604
+  _globals['_SEARCHDONE']._serialized_start=1606
+  _globals['_SEARCHDONE']._serialized_end=1721
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1724
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1874
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1876
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1956
+  _globals['_BATCHSEARCHRESULT']._serialized_start=1958
+  _globals['_BATCHSEARCHRESULT']._serialized_end=2083
+  _globals['_EXPLAINQUERYREQUEST']._serialized_start=2086
+  _globals['_EXPLAINQUERYREQUEST']._serialized_end=2264
+  _globals['_QUERYPLAN']._serialized_start=2267
+  _globals['_QUERYPLAN']._serialized_end=2491
+  _globals['_PLANSTEP']._serialized_start=2493
+  _globals['_PLANSTEP']._serialized_end=2551
+  _globals['_GETTOPVALUESREQUEST']._serialized_start=2554
+  _globals['_GETTOPVALUESREQUEST']._serialized_end=2768
+  _globals['_TOPVALUES']._serialized_start=2771
+  _globals['_TOPVALUES']._serialized_end=2914
+  _globals['_VALUECOUNT']._serialized_start=2916
+  _globals['_VALUECOUNT']._serialized_end=2958
+  _globals['_EXPORTLOGSREQUEST']._serialized_start=2961
+  _globals['_EXPORTLOGSREQUEST']._serialized_end=3170
+  _globals['_GETTEMPLATESREQUEST']._serialized_start=3173
+  _globals['_GETTEMPLATESREQUEST']._serialized_end=3366
+  _globals['_TEMPLATES']._serialized_start=3368
+  _globals['_TEMPLATES']._serialized_end=3471
+  _globals['_TEMPLATE']._serialized_start=3473
+  _globals['_TEMPLATE']._serialized_end=3557
+  _globals['_GETHISTOGRAMREQUEST']._serialized_start=3560
+  _globals['_GETHISTOGRAMREQUEST']._serialized_end=3760
+  _globals['_HISTOGRAM']._serialized_start=3763
+  _globals['_HISTOGRAM']._serialized_end=3923
+  _globals['_HISTOGRAMBUCKET']._serialized_start=3926
+  _globals['_HISTOGRAMBUCKET']._serialized_end=4057
+  _globals['_LEVELCOUNT']._serialized_start=4059
+  _globals['_LEVELCOUNT']._serialized_end=4131
+  _globals['_TAILLOGSREQUEST']._serialized_start=4133
+  _globals['_TAILLOGSREQUEST']._serialized_end=4213
+  _globals['_TAILLOGSRESPONSE']._serialized_start=4215
+  _globals['_TAILLOGSRESPONSE']._serialized_end=4275
+  _globals['_GETLOGCONTEXTREQUEST']._serialized_start=4277
+  _globals['_GETLOGCONTEXTREQUEST']._serialized_end=4401
+  _globals['_LOGCONTEXT']._serialized_start=4404
+  _globals['_LOGCONTEXT']._serialized_end=4544
+  _globals['_GETLOGSTATSREQUEST']._serialized_start=4546
+  _globals['_GETLOGSTATSREQUEST']._serialized_end=4614
+  _globals['_LOGSTATS']._serialized_start=4617
+  _globals['_LOGSTATS']._serialized_end=4803
+  _globals['_SPLIT']._serialized_start=4806
+  _globals['_SPLIT']._serialized_end=5091
+  _globals['_SPLITSOURCE']._serialized_start=5094
+  _globals['_SPLITSOURCE']._serialized_end=5260
+  _globals['_PUBLISHSPLITREQUEST']._serialized_start=5262
+  _globals['_PUBLISHSPLITREQUEST']._serialized_end=5382
+  _globals['_PUBLISHSPLITRESPONSE']._serialized_start=5384
+  _globals['_PUBLISHSPLITRESPONSE']._serialized_end=5433
+  _globals['_LISTSPLITSREQUEST']._serialized_start=5435
+  _globals['_LISTSPLITSREQUEST']._serialized_end=5562
+  _globals['_LISTSPLITSRESPONSE']._serialized_start=5564
+  _globals['_LISTSPLITSRESPONSE']._serialized_end=5655
+  _globals['_DELETELOGSREQUEST']._serialized_start=5657
+  _globals['_DELETELOGSREQUEST']._serialized_end=5724
+  _globals['_DELETELOGSRESPONSE']._serialized_start=5726
+  _globals['_DELETELOGSRESPONSE']._serialized_end=5767
+  _globals['_LOGSOURCE']._serialized_start=5770
+  _globals['_LOGSOURCE']._serialized_end=5948
+  _globals['_LISTLOGSOURCESREQUEST']._serialized_start=5951
+  _globals['_LISTLOGSOURCESREQUEST']._serialized_end=6079
+  _globals['_LISTLOGSOURCESRESPONSE']._serialized_start=6081
+  _globals['_LISTLOGSOURCESRESPONSE']._serialized_end=6185
+  _globals['_DELETELOGSOURCEREQUEST']._serialized_start=6187
+  _globals['_DELETELOGSOURCEREQUEST']._serialized_end=6257
+  _globals['_DELETELOGSOURCERESPONSE']._serialized_start=6259
+  _globals['_DELETELOGSOURCERESPONSE']._serialized_end=6304
+  _globals['_CHECKLOGSREQUEST']._serialized_start=6306
+  _globals['_CHECKLOGSREQUEST']._serialized_end=6372
+  _globals['_CHECKLOGSRESPONSE']._serialized_start=6374
+  _globals['_CHECKLOGSRESPONSE']._serialized_end=6489
+  _globals['_SPLITPROBLEM']._serialized_start=6491
+  _globals['_SPLITPROBLEM']._serialized_end=6560
+  _globals['_REPAIRLOGSREQUEST']._serialized_start=6562
+  _globals['_REPAIRLOGSREQUEST']._serialized_end=6629
+  _globals['_REPAIRLOGSRESPONSE']._serialized_start=6631
+  _globals['_REPAIRLOGSRESPONSE']._serialized_end=6730
+  _globals['_SEARCHSERVICE']._serialized_start=6733
+  _globals['_SEARCHSERVICE']._serialized_end=9540
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from loganalyzer.search.v1 import query_pb2 as _query_pb2
 import builtins as _builtins
 import sys
@@ -34,7 +35,9 @@ class SearchRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     query: _builtins.str
-    """Query language: terms, "phrases", AND OR NOT ( ), level:error, level:>=warn, source:text, time:>=2024-01-01. Empty matches all."""
+    """Query language: terms, "phrases", AND OR NOT ( ), wild*cards, /regex/, field:value, level:>=warn, time:>=2024-01-01,
+    last:15m and more; docs/query-language.md has the grammar. Empty matches all.
+    """
     page_size: _builtins.int
     """Hits a page: 0 means 50, at most 1000; there may be fewer where lines are very long. In a stream the hits in all: 0
     means every one.
@@ -197,14 +200,19 @@ class SearchStats(_message.Message):
     SPLITS_PRUNED_FIELD_NUMBER: _builtins.int
     LINES_SCANNED_FIELD_NUMBER: _builtins.int
     SERVED_FROM_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     splits_searched: _builtins.int
     splits_pruned: _builtins.int
     lines_scanned: _builtins.int
     """Lines of the splits that were searched."""
     served_from: _builtins.str
-    """Where the answer came from: "index" or "cache"."""
+    """Where the answer came from: "index", "cache", or "shared": another caller asked the same at the same time."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def cost(self) -> _duration_pb2.Duration:
+        """Processor time of the search itself, the same however often the answer is served again: what keeping it saves."""
+
     def __init__(
         self,
         *,
@@ -213,10 +221,11 @@ class SearchStats(_message.Message):
         splits_pruned: _builtins.int = ...,
         lines_scanned: _builtins.int = ...,
         served_from: _builtins.str = ...,
+        cost: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "lines_scanned", b"lines_scanned", "served_from", b"served_from", "splits_pruned", b"splits_pruned", "splits_searched", b"splits_searched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration", b"duration", "lines_scanned", b"lines_scanned", "served_from", b"served_from", "splits_pruned", b"splits_pruned", "splits_searched", b"splits_searched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,6 +334,413 @@ class SearchDone(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchDone: _TypeAlias = SearchDone  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    count_only: _builtins.bool
+    """Only the counts are wanted: no hits are read."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
+        """At most 1000. Their parent is empty or the same."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        requests: _abc.Iterable[Global___SearchRequest] | None = ...,
+        count_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "parent", b"parent", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSearchResult]:
+        """One for each request, in their order. There may be fewer when they would be too large for one message: ask for the rest again."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchSearchResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___SearchResponse: ...
+    @_builtins.property
+    def error(self) -> _status_pb2.Status: ...
+    def __init__(
+        self,
+        *,
+        response: Global___SearchResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchSearchResult: _TypeAlias = BatchSearchResult  # noqa: Y015
+
+@_typing.final
+class ExplainQueryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    query: _builtins.str
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        query: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "parent", b"parent", "query", b"query", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainQueryRequest: _TypeAlias = ExplainQueryRequest  # noqa: Y015
+
+@_typing.final
+class QueryPlan(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NORMAL_FORM_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
+    SPLITS_FIELD_NUMBER: _builtins.int
+    SPLITS_PRUNED_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    CANDIDATE_LINES_FIELD_NUMBER: _builtins.int
+    READS_LINES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    normal_form: _builtins.str
+    """The query as it is understood, in the query language."""
+    splits: _builtins.int
+    splits_pruned: _builtins.int
+    """Splits that their times rule out."""
+    lines: _builtins.int
+    candidate_lines: _builtins.int
+    """Lines that the index leaves to be looked at, and whether each has to be read to know that it matches."""
+    reads_lines: _builtins.bool
+    @_builtins.property
+    def tree(self) -> _query_pb2.Query: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
+        """In the order in which they are taken."""
+
+    def __init__(
+        self,
+        *,
+        normal_form: _builtins.str = ...,
+        tree: _query_pb2.Query | None = ...,
+        splits: _builtins.int = ...,
+        splits_pruned: _builtins.int = ...,
+        lines: _builtins.int = ...,
+        candidate_lines: _builtins.int = ...,
+        reads_lines: _builtins.bool = ...,
+        steps: _abc.Iterable[Global___PlanStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tree", b"tree"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_lines", b"candidate_lines", "lines", b"lines", "normal_form", b"normal_form", "reads_lines", b"reads_lines", "splits", b"splits", "splits_pruned", b"splits_pruned", "steps", b"steps", "tree", b"tree"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryPlan: _TypeAlias = QueryPlan  # noqa: Y015
+
+@_typing.final
+class PlanStep(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    part: _builtins.str
+    """A part of the query, in the query language."""
+    method: _builtins.str
+    """How it is found, for a person: "index", "block index, then reading", "reading every line"."""
+    estimate: _builtins.int
+    """Lines that it may match, as far as the index knows; -1 where it does not."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.str = ...,
+        method: _builtins.str = ...,
+        estimate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "method", b"method", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
+
+@_typing.final
+class GetTopValuesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    query: _builtins.str
+    field: _builtins.str
+    """"level", "source", or a field of the lines, "user.id" for example."""
+    limit: _builtins.int
+    """0 means 10, at most 1000."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        query: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        field: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "field", b"field", "limit", b"limit", "parent", b"parent", "query", b"query", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTopValuesRequest: _TypeAlias = GetTopValuesRequest  # noqa: Y015
+
+@_typing.final
+class TopValues(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    LINES_READ_FIELD_NUMBER: _builtins.int
+    line_count: _builtins.int
+    """Lines that match and have the field."""
+    total_size: _builtins.int
+    """Lines that match."""
+    is_estimate: _builtins.bool
+    """Not every line was read: counts are of `lines_read` of them."""
+    lines_read: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueCount]: ...
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[Global___ValueCount] | None = ...,
+        line_count: _builtins.int = ...,
+        total_size: _builtins.int = ...,
+        is_estimate: _builtins.bool = ...,
+        lines_read: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_estimate", b"is_estimate", "line_count", b"line_count", "lines_read", b"lines_read", "total_size", b"total_size", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopValues: _TypeAlias = TopValues  # noqa: Y015
+
+@_typing.final
+class ValueCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValueCount: _TypeAlias = ValueCount  # noqa: Y015
+
+@_typing.final
+class ExportLogsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    query: _builtins.str
+    order_by: _builtins.str
+    limit: _builtins.int
+    """Lines at most; 0 means all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        query: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        order_by: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limit", b"limit", "order_by", b"order_by", "parent", b"parent", "query", b"query", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportLogsRequest: _TypeAlias = ExportLogsRequest  # noqa: Y015
+
+@_typing.final
+class GetTemplatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    query: _builtins.str
+    limit: _builtins.int
+    """0 means 50, at most 1000."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        query: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limit", b"limit", "parent", b"parent", "query", b"query", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplatesRequest: _TypeAlias = GetTemplatesRequest  # noqa: Y015
+
+@_typing.final
+class Templates(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    LINES_READ_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    lines_read: _builtins.int
+    """Lines that they were found in."""
+    total_size: _builtins.int
+    @_builtins.property
+    def templates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Template]:
+        """Most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        templates: _abc.Iterable[Global___Template] | None = ...,
+        lines_read: _builtins.int = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines_read", b"lines_read", "templates", b"templates", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Templates: _TypeAlias = Templates  # noqa: Y015
+
+@_typing.final
+class Template(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The words that stay, and <*> for those that vary."""
+    count: _builtins.int
+    """Lines of the sample."""
+    @_builtins.property
+    def example(self) -> Global___Hit:
+        """One of the lines."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        count: _builtins.int = ...,
+        example: Global___Hit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["example", b"example"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "example", b"example", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Template: _TypeAlias = Template  # noqa: Y015
 
 @_typing.final
 class GetHistogramRequest(_message.Message):
@@ -619,6 +1035,7 @@ class Split(_message.Message):
     HAS_TIMES_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     schema_version: _builtins.int
     """Version of the format on disk."""
@@ -633,6 +1050,10 @@ class Split(_message.Message):
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SplitSource]: ...
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def replaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """It is all of these, which it takes the place of."""
+
     def __init__(
         self,
         *,
@@ -646,10 +1067,11 @@ class Split(_message.Message):
         has_times: _builtins.bool = ...,
         sources: _abc.Iterable[Global___SplitSource] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        replaces: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "has_times", b"has_times", "id", b"id", "line_count", b"line_count", "max_time_us", b"max_time_us", "min_time_us", b"min_time_us", "raw_bytes", b"raw_bytes", "schema_version", b"schema_version", "sources", b"sources", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "has_times", b"has_times", "id", b"id", "line_count", b"line_count", "max_time_us", b"max_time_us", "min_time_us", b"min_time_us", "raw_bytes", b"raw_bytes", "replaces", b"replaces", "schema_version", b"schema_version", "sources", b"sources", "stored_bytes", b"stored_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -836,3 +1258,245 @@ class DeleteLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteLogsResponse: _TypeAlias = DeleteLogsResponse  # noqa: Y015
+
+@_typing.final
+class LogSource(_message.Message):
+    """A file, or a member of an archive, that holds lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
+    BYTE_COUNT_FIELD_NUMBER: _builtins.int
+    IMPORT_NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    source: _builtins.str
+    """The path; a member of an archive is "archive.zip!/member.log"."""
+    line_count: _builtins.int
+    byte_count: _builtins.int
+    import_name: _builtins.str
+    """Import that brought it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        line_count: _builtins.int = ...,
+        byte_count: _builtins.int = ...,
+        import_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "import_name", b"import_name", "line_count", b"line_count", "name", b"name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogSource: _TypeAlias = LogSource  # noqa: Y015
+
+@_typing.final
+class ListLogSourcesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    page_size: _builtins.int
+    """0 means 100, at most 1000."""
+    page_token: _builtins.str
+    contains: _builtins.str
+    """Only those whose path contains it."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        contains: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contains", b"contains", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogSourcesRequest: _TypeAlias = ListLogSourcesRequest  # noqa: Y015
+
+@_typing.final
+class ListLogSourcesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_SOURCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def log_sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogSource]: ...
+    def __init__(
+        self,
+        *,
+        log_sources: _abc.Iterable[Global___LogSource] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_sources", b"log_sources", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogSourcesResponse: _TypeAlias = ListLogSourcesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteLogSourceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteLogSourceRequest: _TypeAlias = DeleteLogSourceRequest  # noqa: Y015
+
+@_typing.final
+class DeleteLogSourceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
+    line_count: _builtins.int
+    def __init__(
+        self,
+        *,
+        line_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line_count", b"line_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteLogSourceResponse: _TypeAlias = DeleteLogSourceResponse  # noqa: Y015
+
+@_typing.final
+class CheckLogsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckLogsRequest: _TypeAlias = CheckLogsRequest  # noqa: Y015
+
+@_typing.final
+class CheckLogsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPLIT_COUNT_FIELD_NUMBER: _builtins.int
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    split_count: _builtins.int
+    line_count: _builtins.int
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___SplitProblem]: ...
+    def __init__(
+        self,
+        *,
+        split_count: _builtins.int = ...,
+        line_count: _builtins.int = ...,
+        problems: _abc.Iterable[Global___SplitProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line_count", b"line_count", "problems", b"problems", "split_count", b"split_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckLogsResponse: _TypeAlias = CheckLogsResponse  # noqa: Y015
+
+@_typing.final
+class SplitProblem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPLIT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REPAIRABLE_FIELD_NUMBER: _builtins.int
+    split_id: _builtins.str
+    message: _builtins.str
+    """A sentence for a person."""
+    repairable: _builtins.bool
+    """The lines are whole: the index can be built again from them."""
+    def __init__(
+        self,
+        *,
+        split_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+        repairable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "repairable", b"repairable", "split_id", b"split_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitProblem: _TypeAlias = SplitProblem  # noqa: Y015
+
+@_typing.final
+class RepairLogsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairLogsRequest: _TypeAlias = RepairLogsRequest  # noqa: Y015
+
+@_typing.final
+class RepairLogsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPAIRED_COUNT_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    repaired_count: _builtins.int
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___SplitProblem]:
+        """What could not be repaired."""
+
+    def __init__(
+        self,
+        *,
+        repaired_count: _builtins.int = ...,
+        problems: _abc.Iterable[Global___SplitProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "repaired_count", b"repaired_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairLogsResponse: _TypeAlias = RepairLogsResponse  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from loganalyzer.search.v1 import search_pb2 as loganalyzer_dot_search_dot_v1_dot_search__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,31 @@ class SearchServiceStub:
                 request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
                 response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.StreamSearchResponse.FromString,
                 _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/BatchSearch',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
+        self.ExplainQuery = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/ExplainQuery',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ExplainQueryRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.QueryPlan.FromString,
+                _registered_method=True)
+        self.GetTopValues = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/GetTopValues',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTopValuesRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.TopValues.FromString,
+                _registered_method=True)
+        self.ExportLogs = channel.unary_stream(
+                '/loganalyzer.search.v1.SearchService/ExportLogs',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ExportLogsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetTemplates = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/GetTemplates',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTemplatesRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.Templates.FromString,
+                _registered_method=True)
         self.GetHistogram = channel.unary_unary(
                 '/loganalyzer.search.v1.SearchService/GetHistogram',
                 request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.GetHistogramRequest.SerializeToString,
@@ -80,6 +106,26 @@ class SearchServiceStub:
                 request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsRequest.SerializeToString,
                 response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsResponse.FromString,
                 _registered_method=True)
+        self.ListLogSources = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/ListLogSources',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesResponse.FromString,
+                _registered_method=True)
+        self.DeleteLogSource = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/DeleteLogSource',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceResponse.FromString,
+                _registered_method=True)
+        self.CheckLogs = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/CheckLogs',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsResponse.FromString,
+                _registered_method=True)
+        self.RepairLogs = channel.unary_unary(
+                '/loganalyzer.search.v1.SearchService/RepairLogs',
+                request_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -95,6 +141,41 @@ class SearchServiceServicer:
 
     def StreamSearch(self, request, context):
         """The same hits as they are found: progress, hits, then done. Nothing is counted beyond page_size when that is set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request, context):
+        """Many searches in one call: one answer for each request, in their order. What is wrong with one spoils no other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainQuery(self, request, context):
+        """How a query is understood, and what it would cost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTopValues(self, request, context):
+        """The most frequent values of a field in the lines that match.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLogs(self, request, context):
+        """The lines that match as NDJSON, one Hit a line, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTemplates(self, request, context):
+        """What the lines that match say, with their variable parts left out; from a sample.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +230,34 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLogSources(self, request, context):
+        """What was imported: the sources that hold lines, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteLogSource(self, request, context):
+        """Deletes the lines of a source. They are found no more when this answers; their space is freed later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckLogs(self, request, context):
+        """Reads every split of a workspace whole and says what is damaged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairLogs(self, request, context):
+        """Builds damaged splits, and those of an old version, again from their lines.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +270,31 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.StreamSearch,
                     request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.SearchRequest.FromString,
                     response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.StreamSearchResponse.SerializeToString,
+            ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.SerializeToString,
+            ),
+            'ExplainQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainQuery,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ExplainQueryRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.QueryPlan.SerializeToString,
+            ),
+            'GetTopValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTopValues,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTopValuesRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.TopValues.SerializeToString,
+            ),
+            'ExportLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLogs,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ExportLogsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplates,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTemplatesRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.Templates.SerializeToString,
             ),
             'GetHistogram': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHistogram,
@@ -196,6 +330,26 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.DeleteLogs,
                     request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsRequest.FromString,
                     response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsResponse.SerializeToString,
+            ),
+            'ListLogSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogSources,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesResponse.SerializeToString,
+            ),
+            'DeleteLogSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteLogSource,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceResponse.SerializeToString,
+            ),
+            'CheckLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckLogs,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsResponse.SerializeToString,
+            ),
+            'RepairLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairLogs,
+                    request_deserializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsRequest.FromString,
+                    response_serializer=loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -253,6 +407,141 @@ class SearchService:
             '/loganalyzer.search.v1.SearchService/StreamSearch',
             loganalyzer_dot_search_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
             loganalyzer_dot_search_dot_v1_dot_search__pb2.StreamSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/BatchSearch',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/ExplainQuery',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.ExplainQueryRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.QueryPlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTopValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/GetTopValues',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTopValuesRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.TopValues.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/ExportLogs',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.ExportLogsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/GetTemplates',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.GetTemplatesRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.Templates.FromString,
             options,
             channel_credentials,
             insecure,
@@ -442,6 +731,114 @@ class SearchService:
             '/loganalyzer.search.v1.SearchService/DeleteLogs',
             loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsRequest.SerializeToString,
             loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/ListLogSources',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.ListLogSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteLogSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/DeleteLogSource',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.DeleteLogSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/CheckLogs',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.CheckLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.search.v1.SearchService/RepairLogs',
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsRequest.SerializeToString,
+            loganalyzer_dot_search_dot_v1_dot_search__pb2.RepairLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 Search over the imported lines of a workspace."""
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from loganalyzer.search.v1 import search_pb2 as _search_pb2
 import abc as _abc_1
@@ -37,6 +38,16 @@ class SearchServiceStub:
     """One page of hits."""
     StreamSearch: _grpc.UnaryStreamMultiCallable[_search_pb2.SearchRequest, _search_pb2.StreamSearchResponse]
     """The same hits as they are found: progress, hits, then done. Nothing is counted beyond page_size when that is set."""
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
+    """Many searches in one call: one answer for each request, in their order. What is wrong with one spoils no other."""
+    ExplainQuery: _grpc.UnaryUnaryMultiCallable[_search_pb2.ExplainQueryRequest, _search_pb2.QueryPlan]
+    """How a query is understood, and what it would cost."""
+    GetTopValues: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetTopValuesRequest, _search_pb2.TopValues]
+    """The most frequent values of a field in the lines that match."""
+    ExportLogs: _grpc.UnaryStreamMultiCallable[_search_pb2.ExportLogsRequest, _httpbody_pb2.HttpBody]
+    """The lines that match as NDJSON, one Hit a line, in order."""
+    GetTemplates: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetTemplatesRequest, _search_pb2.Templates]
+    """What the lines that match say, with their variable parts left out; from a sample."""
     GetHistogram: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetHistogramRequest, _search_pb2.Histogram]
     """How many lines match, by time and level."""
     TailLogs: _grpc.UnaryStreamMultiCallable[_search_pb2.TailLogsRequest, _search_pb2.TailLogsResponse]
@@ -51,6 +62,14 @@ class SearchServiceStub:
     """Splits of a workspace, oldest first. For the importer, which compares them with what it has recorded."""
     DeleteLogs: _grpc.UnaryUnaryMultiCallable[_search_pb2.DeleteLogsRequest, _search_pb2.DeleteLogsResponse]
     """Deletes every split of a workspace. For the workspace service."""
+    ListLogSources: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListLogSourcesRequest, _search_pb2.ListLogSourcesResponse]
+    """What was imported: the sources that hold lines, by name."""
+    DeleteLogSource: _grpc.UnaryUnaryMultiCallable[_search_pb2.DeleteLogSourceRequest, _search_pb2.DeleteLogSourceResponse]
+    """Deletes the lines of a source. They are found no more when this answers; their space is freed later."""
+    CheckLogs: _grpc.UnaryUnaryMultiCallable[_search_pb2.CheckLogsRequest, _search_pb2.CheckLogsResponse]
+    """Reads every split of a workspace whole and says what is damaged."""
+    RepairLogs: _grpc.UnaryUnaryMultiCallable[_search_pb2.RepairLogsRequest, _search_pb2.RepairLogsResponse]
+    """Builds damaged splits, and those of an old version, again from their lines."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -61,6 +80,16 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """One page of hits."""
     StreamSearch: _aio.UnaryStreamMultiCallable[_search_pb2.SearchRequest, _search_pb2.StreamSearchResponse]  # type: ignore[assignment]
     """The same hits as they are found: progress, hits, then done. Nothing is counted beyond page_size when that is set."""
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Many searches in one call: one answer for each request, in their order. What is wrong with one spoils no other."""
+    ExplainQuery: _aio.UnaryUnaryMultiCallable[_search_pb2.ExplainQueryRequest, _search_pb2.QueryPlan]  # type: ignore[assignment]
+    """How a query is understood, and what it would cost."""
+    GetTopValues: _aio.UnaryUnaryMultiCallable[_search_pb2.GetTopValuesRequest, _search_pb2.TopValues]  # type: ignore[assignment]
+    """The most frequent values of a field in the lines that match."""
+    ExportLogs: _aio.UnaryStreamMultiCallable[_search_pb2.ExportLogsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The lines that match as NDJSON, one Hit a line, in order."""
+    GetTemplates: _aio.UnaryUnaryMultiCallable[_search_pb2.GetTemplatesRequest, _search_pb2.Templates]  # type: ignore[assignment]
+    """What the lines that match say, with their variable parts left out; from a sample."""
     GetHistogram: _aio.UnaryUnaryMultiCallable[_search_pb2.GetHistogramRequest, _search_pb2.Histogram]  # type: ignore[assignment]
     """How many lines match, by time and level."""
     TailLogs: _aio.UnaryStreamMultiCallable[_search_pb2.TailLogsRequest, _search_pb2.TailLogsResponse]  # type: ignore[assignment]
@@ -75,6 +104,14 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """Splits of a workspace, oldest first. For the importer, which compares them with what it has recorded."""
     DeleteLogs: _aio.UnaryUnaryMultiCallable[_search_pb2.DeleteLogsRequest, _search_pb2.DeleteLogsResponse]  # type: ignore[assignment]
     """Deletes every split of a workspace. For the workspace service."""
+    ListLogSources: _aio.UnaryUnaryMultiCallable[_search_pb2.ListLogSourcesRequest, _search_pb2.ListLogSourcesResponse]  # type: ignore[assignment]
+    """What was imported: the sources that hold lines, by name."""
+    DeleteLogSource: _aio.UnaryUnaryMultiCallable[_search_pb2.DeleteLogSourceRequest, _search_pb2.DeleteLogSourceResponse]  # type: ignore[assignment]
+    """Deletes the lines of a source. They are found no more when this answers; their space is freed later."""
+    CheckLogs: _aio.UnaryUnaryMultiCallable[_search_pb2.CheckLogsRequest, _search_pb2.CheckLogsResponse]  # type: ignore[assignment]
+    """Reads every split of a workspace whole and says what is damaged."""
+    RepairLogs: _aio.UnaryUnaryMultiCallable[_search_pb2.RepairLogsRequest, _search_pb2.RepairLogsResponse]  # type: ignore[assignment]
+    """Builds damaged splits, and those of an old version, again from their lines."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Searches, and keeps the catalogue of splits: the immutable units of the index."""
@@ -94,6 +131,46 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_search_pb2.StreamSearchResponse], _abc.AsyncIterator[_search_pb2.StreamSearchResponse]]:
         """The same hits as they are found: progress, hits, then done. Nothing is counted beyond page_size when that is set."""
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _search_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
+        """Many searches in one call: one answer for each request, in their order. What is wrong with one spoils no other."""
+
+    @_abc_1.abstractmethod
+    def ExplainQuery(
+        self,
+        request: _search_pb2.ExplainQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.QueryPlan, _abc.Awaitable[_search_pb2.QueryPlan]]:
+        """How a query is understood, and what it would cost."""
+
+    @_abc_1.abstractmethod
+    def GetTopValues(
+        self,
+        request: _search_pb2.GetTopValuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.TopValues, _abc.Awaitable[_search_pb2.TopValues]]:
+        """The most frequent values of a field in the lines that match."""
+
+    @_abc_1.abstractmethod
+    def ExportLogs(
+        self,
+        request: _search_pb2.ExportLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """The lines that match as NDJSON, one Hit a line, in order."""
+
+    @_abc_1.abstractmethod
+    def GetTemplates(
+        self,
+        request: _search_pb2.GetTemplatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.Templates, _abc.Awaitable[_search_pb2.Templates]]:
+        """What the lines that match say, with their variable parts left out; from a sample."""
 
     @_abc_1.abstractmethod
     def GetHistogram(
@@ -150,5 +227,37 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.DeleteLogsResponse, _abc.Awaitable[_search_pb2.DeleteLogsResponse]]:
         """Deletes every split of a workspace. For the workspace service."""
+
+    @_abc_1.abstractmethod
+    def ListLogSources(
+        self,
+        request: _search_pb2.ListLogSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.ListLogSourcesResponse, _abc.Awaitable[_search_pb2.ListLogSourcesResponse]]:
+        """What was imported: the sources that hold lines, by name."""
+
+    @_abc_1.abstractmethod
+    def DeleteLogSource(
+        self,
+        request: _search_pb2.DeleteLogSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.DeleteLogSourceResponse, _abc.Awaitable[_search_pb2.DeleteLogSourceResponse]]:
+        """Deletes the lines of a source. They are found no more when this answers; their space is freed later."""
+
+    @_abc_1.abstractmethod
+    def CheckLogs(
+        self,
+        request: _search_pb2.CheckLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.CheckLogsResponse, _abc.Awaitable[_search_pb2.CheckLogsResponse]]:
+        """Reads every split of a workspace whole and says what is damaged."""
+
+    @_abc_1.abstractmethod
+    def RepairLogs(
+        self,
+        request: _search_pb2.RepairLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.RepairLogsResponse, _abc.Awaitable[_search_pb2.RepairLogsResponse]]:
+        """Builds damaged splits, and those of an old version, again from their lines."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,12 +26,14 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kitapi.v1 import policy_pb2 as kitapi_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(loganalyzer/workspace/v1/workspace.proto\x12\x18loganalyzer.workspace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\xf5\x01\n\tWorkspace\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64\x65leting\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03:2\xea\x41/\n\x15loganalyzer/Workspace\x12\x16workspaces/{workspace}\"l\n\x16\x43reateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\"C\n\x13GetWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x16ListWorkspacesResponse\x12\x37\n\nworkspaces\x18\x01 \x03(\x0b\x32#.loganalyzer.workspace.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x16UpdateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x16\x44\x65leteWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"]\n\x17\x44\x65leteWorkspaceMetadata\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xe8\x06\n\x10WorkspaceService\x12\x99\x01\n\x0f\x43reateWorkspace\x12\x30.loganalyzer.workspace.v1.CreateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"/\xea\x8d\x19\nr\x08\x08\x02\x12\x04\x08\x80\xa3\x05\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/workspaces:\tworkspace\x12\x8c\x01\n\x0cGetWorkspace\x12-.loganalyzer.workspace.v1.GetWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"(\x90\x02\x01\xea\x8d\x19\x02h\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=workspaces/*}\x12\x8e\x01\n\x0eListWorkspaces\x12/.loganalyzer.workspace.v1.ListWorkspacesRequest\x1a\x30.loganalyzer.workspace.v1.ListWorkspacesResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/workspaces\x12\xa1\x01\n\x0fUpdateWorkspace\x12\x30.loganalyzer.workspace.v1.UpdateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"7\x90\x02\x02\x82\xd3\xe4\x93\x02.2!/v1/{workspace.name=workspaces/*}:\tworkspace\x12\xd6\x01\n\x0f\x44\x65leteWorkspace\x12\x30.loganalyzer.workspace.v1.DeleteWorkspaceRequest\x1a\x1d.google.longrunning.Operation\"r\x90\x02\x02\xca\x41\x30\n\x15google.protobuf.Empty\x12\x17\x44\x65leteWorkspaceMetadata\xea\x8d\x19\x19\x08\x03\x12\x02\x08\x05\x1a\x02\x08\x01\"\r\x08\x04\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=workspaces/*}\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\x05\x1a\x02\x08\x02\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(loganalyzer/workspace/v1/workspace.proto\x12\x18loganalyzer.workspace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kitapi/v1/policy.proto\"\xad\x02\n\tWorkspace\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64\x65leting\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x36\n\tretention\x18\x06 \x01(\x0b\x32#.loganalyzer.workspace.v1.Retention:2\xea\x41/\n\x15loganalyzer/Workspace\x12\x16workspaces/{workspace}\"J\n\tRetention\x12*\n\x07max_age\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"\x9b\x02\n\nSavedQuery\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05query\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:N\xea\x41K\n\x16loganalyzer/SavedQuery\x12\x31workspaces/{workspace}/savedQueries/{saved_query}\"l\n\x16\x43reateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\"C\n\x13GetWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x16ListWorkspacesResponse\x12\x37\n\nworkspaces\x18\x01 \x03(\x0b\x32#.loganalyzer.workspace.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x16UpdateWorkspaceRequest\x12<\n\tworkspace\x18\x01 \x01(\x0b\x32#.loganalyzer.workspace.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x16\x44\x65leteWorkspaceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\"]\n\x17\x44\x65leteWorkspaceMetadata\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8a\x01\n\x17\x43reateSavedQueryRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12?\n\x0bsaved_query\x18\x02 \x01(\x0b\x32$.loganalyzer.workspace.v1.SavedQueryB\x04\xe2\x41\x01\x02\"E\n\x14GetSavedQueryRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16loganalyzer/SavedQuery\"p\n\x17ListSavedQueriesRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xfa\x41\x17\n\x15loganalyzer/Workspace\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x18ListSavedQueriesResponse\x12;\n\rsaved_queries\x18\x01 \x03(\x0b\x32$.loganalyzer.workspace.v1.SavedQuery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x17UpdateSavedQueryRequest\x12?\n\x0bsaved_query\x18\x01 \x01(\x0b\x32$.loganalyzer.workspace.v1.SavedQueryB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"H\n\x17\x44\x65leteSavedQueryRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16loganalyzer/SavedQuery2\xb8\r\n\x10WorkspaceService\x12\x99\x01\n\x0f\x43reateWorkspace\x12\x30.loganalyzer.workspace.v1.CreateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"/\xea\x8d\x19\nr\x08\x08\x02\x12\x04\x08\x80\xa3\x05\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/workspaces:\tworkspace\x12\x8c\x01\n\x0cGetWorkspace\x12-.loganalyzer.workspace.v1.GetWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"(\x90\x02\x01\xea\x8d\x19\x02h\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=workspaces/*}\x12\x8e\x01\n\x0eListWorkspaces\x12/.loganalyzer.workspace.v1.ListWorkspacesRequest\x1a\x30.loganalyzer.workspace.v1.ListWorkspacesResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/workspaces\x12\xa1\x01\n\x0fUpdateWorkspace\x12\x30.loganalyzer.workspace.v1.UpdateWorkspaceRequest\x1a#.loganalyzer.workspace.v1.Workspace\"7\x90\x02\x02\x82\xd3\xe4\x93\x02.2!/v1/{workspace.name=workspaces/*}:\tworkspace\x12\xd6\x01\n\x0f\x44\x65leteWorkspace\x12\x30.loganalyzer.workspace.v1.DeleteWorkspaceRequest\x1a\x1d.google.longrunning.Operation\"r\x90\x02\x02\xca\x41\x30\n\x15google.protobuf.Empty\x12\x17\x44\x65leteWorkspaceMetadata\xea\x8d\x19\x19\x08\x03\x12\x02\x08\x05\x1a\x02\x08\x01\"\r\x08\x04\x12\x05\x10\x80\xc2\xd7/\x1a\x02\x08\x01\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=workspaces/*}\x12\xb6\x01\n\x10\x43reateSavedQuery\x12\x31.loganalyzer.workspace.v1.CreateSavedQueryRequest\x1a$.loganalyzer.workspace.v1.SavedQuery\"I\xea\x8d\x19\nr\x08\x08\x02\x12\x04\x08\x80\xa3\x05\x82\xd3\xe4\x93\x02\x35\"&/v1/{parent=workspaces/*}/savedQueries:\x0bsaved_query\x12\x98\x01\n\rGetSavedQuery\x12..loganalyzer.workspace.v1.GetSavedQueryRequest\x1a$.loganalyzer.workspace.v1.SavedQuery\"1\x90\x02\x01\x82\xd3\xe4\x93\x02(\x12&/v1/{name=workspaces/*/savedQueries/*}\x12\xac\x01\n\x10ListSavedQueries\x12\x31.loganalyzer.workspace.v1.ListSavedQueriesRequest\x1a\x32.loganalyzer.workspace.v1.ListSavedQueriesResponse\"1\x90\x02\x01\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=workspaces/*}/savedQueries\x12\xb7\x01\n\x10UpdateSavedQuery\x12\x31.loganalyzer.workspace.v1.UpdateSavedQueryRequest\x1a$.loganalyzer.workspace.v1.SavedQuery\"J\x90\x02\x02\x82\xd3\xe4\x93\x02\x41\x32\x32/v1/{saved_query.name=workspaces/*/savedQueries/*}:\x0bsaved_query\x12\x90\x01\n\x10\x44\x65leteSavedQuery\x12\x31.loganalyzer.workspace.v1.DeleteSavedQueryRequest\x1a\x16.google.protobuf.Empty\"1\x90\x02\x02\x82\xd3\xe4\x93\x02(*&/v1/{name=workspaces/*/savedQueries/*}\x1a\x1b\xea\x8d\x19\x17\x12\x02\x08\x05\x1a\x02\x08\x02\"\r\x08\x03\x12\x05\x10\x80\xe1\xeb\x17\x1a\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACE'].fields_by_name['deleting']._serialized_options = b'\342A\001\003'
   _globals['_WORKSPACE']._loaded_options = None
   _globals['_WORKSPACE']._serialized_options = b'\352A/\n\025loganalyzer/Workspace\022\026workspaces/{workspace}'
+  _globals['_SAVEDQUERY'].fields_by_name['name']._loaded_options = None
+  _globals['_SAVEDQUERY'].fields_by_name['name']._serialized_options = b'\342A\001\003'
+  _globals['_SAVEDQUERY'].fields_by_name['display_name']._loaded_options = None
+  _globals['_SAVEDQUERY'].fields_by_name['display_name']._serialized_options = b'\342A\001\002'
+  _globals['_SAVEDQUERY'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SAVEDQUERY'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SAVEDQUERY'].fields_by_name['update_time']._loaded_options = None
+  _globals['_SAVEDQUERY'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_SAVEDQUERY']._loaded_options = None
+  _globals['_SAVEDQUERY']._serialized_options = b'\352AK\n\026loganalyzer/SavedQuery\0221workspaces/{workspace}/savedQueries/{saved_query}'
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace']._loaded_options = None
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace']._serialized_options = b'\342A\001\002'
   _globals['_GETWORKSPACEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -58,6 +70,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEWORKSPACEREQUEST'].fields_by_name['workspace']._serialized_options = b'\342A\001\002'
   _globals['_DELETEWORKSPACEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEWORKSPACEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_CREATESAVEDQUERYREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_CREATESAVEDQUERYREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_CREATESAVEDQUERYREQUEST'].fields_by_name['saved_query']._loaded_options = None
+  _globals['_CREATESAVEDQUERYREQUEST'].fields_by_name['saved_query']._serialized_options = b'\342A\001\002'
+  _globals['_GETSAVEDQUERYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETSAVEDQUERYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026loganalyzer/SavedQuery'
+  _globals['_LISTSAVEDQUERIESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTSAVEDQUERIESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\027\n\025loganalyzer/Workspace'
+  _globals['_UPDATESAVEDQUERYREQUEST'].fields_by_name['saved_query']._loaded_options = None
+  _globals['_UPDATESAVEDQUERYREQUEST'].fields_by_name['saved_query']._serialized_options = b'\342A\001\002'
+  _globals['_DELETESAVEDQUERYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETESAVEDQUERYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026loganalyzer/SavedQuery'
   _globals['_WORKSPACESERVICE']._loaded_options = None
   _globals['_WORKSPACESERVICE']._serialized_options = b'\352\215\031\027\022\002\010\005\032\002\010\002\"\r\010\003\022\005\020\200\341\353\027\032\002\010\001'
   _globals['_WORKSPACESERVICE'].methods_by_name['CreateWorkspace']._loaded_options = None
@@ -70,22 +94,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACESERVICE'].methods_by_name['UpdateWorkspace']._serialized_options = b'\220\002\002\202\323\344\223\002.2!/v1/{workspace.name=workspaces/*}:\tworkspace'
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._loaded_options = None
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._serialized_options = b'\220\002\002\312A0\n\025google.protobuf.Empty\022\027DeleteWorkspaceMetadata\352\215\031\031\010\003\022\002\010\005\032\002\010\001\"\r\010\004\022\005\020\200\302\327/\032\002\010\001\202\323\344\223\002\031*\027/v1/{name=workspaces/*}'
-  _globals['_WORKSPACE']._serialized_start=289
-  _globals['_WORKSPACE']._serialized_end=534
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=536
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=644
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=646
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=713
-  _globals['_LISTWORKSPACESREQUEST']._serialized_start=715
-  _globals['_LISTWORKSPACESREQUEST']._serialized_end=777
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=779
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=885
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=888
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1023
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=1025
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=1095
-  _globals['_DELETEWORKSPACEMETADATA']._serialized_start=1097
-  _globals['_DELETEWORKSPACEMETADATA']._serialized_end=1190
-  _globals['_WORKSPACESERVICE']._serialized_start=1193
-  _globals['_WORKSPACESERVICE']._serialized_end=2065
+  _globals['_WORKSPACESERVICE'].methods_by_name['CreateSavedQuery']._loaded_options = None
+  _globals['_WORKSPACESERVICE'].methods_by_name['CreateSavedQuery']._serialized_options = b'\352\215\031\nr\010\010\002\022\004\010\200\243\005\202\323\344\223\0025\"&/v1/{parent=workspaces/*}/savedQueries:\013saved_query'
+  _globals['_WORKSPACESERVICE'].methods_by_name['GetSavedQuery']._loaded_options = None
+  _globals['_WORKSPACESERVICE'].methods_by_name['GetSavedQuery']._serialized_options = b'\220\002\001\202\323\344\223\002(\022&/v1/{name=workspaces/*/savedQueries/*}'
+  _globals['_WORKSPACESERVICE'].methods_by_name['ListSavedQueries']._loaded_options = None
+  _globals['_WORKSPACESERVICE'].methods_by_name['ListSavedQueries']._serialized_options = b'\220\002\001\202\323\344\223\002(\022&/v1/{parent=workspaces/*}/savedQueries'
+  _globals['_WORKSPACESERVICE'].methods_by_name['UpdateSavedQuery']._loaded_options = None
+  _globals['_WORKSPACESERVICE'].methods_by_name['UpdateSavedQuery']._serialized_options = b'\220\002\002\202\323\344\223\002A22/v1/{saved_query.name=workspaces/*/savedQueries/*}:\013saved_query'
+  _globals['_WORKSPACESERVICE'].methods_by_name['DeleteSavedQuery']._loaded_options = None
+  _globals['_WORKSPACESERVICE'].methods_by_name['DeleteSavedQuery']._serialized_options = b'\220\002\002\202\323\344\223\002(*&/v1/{name=workspaces/*/savedQueries/*}'
+  _globals['_WORKSPACE']._serialized_start=350
+  _globals['_WORKSPACE']._serialized_end=651
+  _globals['_RETENTION']._serialized_start=653
+  _globals['_RETENTION']._serialized_end=727
+  _globals['_SAVEDQUERY']._serialized_start=730
+  _globals['_SAVEDQUERY']._serialized_end=1013
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=1015
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=1123
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=1125
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=1192
+  _globals['_LISTWORKSPACESREQUEST']._serialized_start=1194
+  _globals['_LISTWORKSPACESREQUEST']._serialized_end=1256
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=1258
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=1364
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=1367
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1502
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=1504
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=1574
+  _globals['_DELETEWORKSPACEMETADATA']._serialized_start=1576
+  _globals['_DELETEWORKSPACEMETADATA']._serialized_end=1669
+  _globals['_CREATESAVEDQUERYREQUEST']._serialized_start=1672
+  _globals['_CREATESAVEDQUERYREQUEST']._serialized_end=1810
+  _globals['_GETSAVEDQUERYREQUEST']._serialized_start=1812
+  _globals['_GETSAVEDQUERYREQUEST']._serialized_end=1881
+  _globals['_LISTSAVEDQUERIESREQUEST']._serialized_start=1883
+  _globals['_LISTSAVEDQUERIESREQUEST']._serialized_end=1995
+  _globals['_LISTSAVEDQUERIESRESPONSE']._serialized_start=1997
+  _globals['_LISTSAVEDQUERIESRESPONSE']._serialized_end=2109
+  _globals['_UPDATESAVEDQUERYREQUEST']._serialized_start=2112
+  _globals['_UPDATESAVEDQUERYREQUEST']._serialized_end=2251
+  _globals['_DELETESAVEDQUERYREQUEST']._serialized_start=2253
+  _globals['_DELETESAVEDQUERYREQUEST']._serialized_end=2325
+  _globals['_WORKSPACESERVICE']._serialized_start=2328
+  _globals['_WORKSPACESERVICE']._serialized_end=4048
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from loganalyzer.workspace.v1 import workspace_pb2 as loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -61,6 +62,31 @@ class WorkspaceServiceStub:
                 request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.CreateSavedQuery = channel.unary_unary(
+                '/loganalyzer.workspace.v1.WorkspaceService/CreateSavedQuery',
+                request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.CreateSavedQueryRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+                _registered_method=True)
+        self.GetSavedQuery = channel.unary_unary(
+                '/loganalyzer.workspace.v1.WorkspaceService/GetSavedQuery',
+                request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.GetSavedQueryRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+                _registered_method=True)
+        self.ListSavedQueries = channel.unary_unary(
+                '/loganalyzer.workspace.v1.WorkspaceService/ListSavedQueries',
+                request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesResponse.FromString,
+                _registered_method=True)
+        self.UpdateSavedQuery = channel.unary_unary(
+                '/loganalyzer.workspace.v1.WorkspaceService/UpdateSavedQuery',
+                request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.UpdateSavedQueryRequest.SerializeToString,
+                response_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+                _registered_method=True)
+        self.DeleteSavedQuery = channel.unary_unary(
+                '/loganalyzer.workspace.v1.WorkspaceService/DeleteSavedQuery',
+                request_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteSavedQueryRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class WorkspaceServiceServicer:
@@ -100,6 +126,38 @@ class WorkspaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSavedQuery(self, request, context):
+        """Keeps a query under a name of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSavedQuery(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSavedQueries(self, request, context):
+        """By display name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSavedQuery(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSavedQuery(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkspaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +185,31 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
                     servicer.DeleteWorkspace,
                     request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'CreateSavedQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSavedQuery,
+                    request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.CreateSavedQueryRequest.FromString,
+                    response_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.SerializeToString,
+            ),
+            'GetSavedQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSavedQuery,
+                    request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.GetSavedQueryRequest.FromString,
+                    response_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.SerializeToString,
+            ),
+            'ListSavedQueries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSavedQueries,
+                    request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesRequest.FromString,
+                    response_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesResponse.SerializeToString,
+            ),
+            'UpdateSavedQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSavedQuery,
+                    request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.UpdateSavedQueryRequest.FromString,
+                    response_serializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.SerializeToString,
+            ),
+            'DeleteSavedQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSavedQuery,
+                    request_deserializer=loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteSavedQueryRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +348,141 @@ class WorkspaceService:
             '/loganalyzer.workspace.v1.WorkspaceService/DeleteWorkspace',
             loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteWorkspaceRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSavedQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.workspace.v1.WorkspaceService/CreateSavedQuery',
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.CreateSavedQueryRequest.SerializeToString,
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSavedQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.workspace.v1.WorkspaceService/GetSavedQuery',
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.GetSavedQueryRequest.SerializeToString,
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSavedQueries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.workspace.v1.WorkspaceService/ListSavedQueries',
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesRequest.SerializeToString,
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.ListSavedQueriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSavedQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.workspace.v1.WorkspaceService/UpdateSavedQuery',
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.UpdateSavedQueryRequest.SerializeToString,
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.SavedQuery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSavedQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/loganalyzer.workspace.v1.WorkspaceService/DeleteSavedQuery',
+            loganalyzer_dot_workspace_dot_v1_dot_workspace__pb2.DeleteSavedQueryRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Workspaces: what imports go into and searches look at."""
 
 from collections import abc as _abc
 from google.longrunning import operations_pb2 as _operations_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from loganalyzer.workspace.v1 import workspace_pb2 as _workspace_pb2
 import abc as _abc_1
@@ -43,6 +44,13 @@ class WorkspaceServiceStub:
     """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
     when nothing of it is left.
     """
+    CreateSavedQuery: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.CreateSavedQueryRequest, _workspace_pb2.SavedQuery]
+    """Keeps a query under a name of its own."""
+    GetSavedQuery: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.GetSavedQueryRequest, _workspace_pb2.SavedQuery]
+    ListSavedQueries: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.ListSavedQueriesRequest, _workspace_pb2.ListSavedQueriesResponse]
+    """By display name."""
+    UpdateSavedQuery: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.UpdateSavedQueryRequest, _workspace_pb2.SavedQuery]
+    DeleteSavedQuery: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.DeleteSavedQueryRequest, _empty_pb2.Empty]
 
 @_typing.type_check_only
 class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
@@ -58,6 +66,13 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
     when nothing of it is left.
     """
+    CreateSavedQuery: _aio.UnaryUnaryMultiCallable[_workspace_pb2.CreateSavedQueryRequest, _workspace_pb2.SavedQuery]  # type: ignore[assignment]
+    """Keeps a query under a name of its own."""
+    GetSavedQuery: _aio.UnaryUnaryMultiCallable[_workspace_pb2.GetSavedQueryRequest, _workspace_pb2.SavedQuery]  # type: ignore[assignment]
+    ListSavedQueries: _aio.UnaryUnaryMultiCallable[_workspace_pb2.ListSavedQueriesRequest, _workspace_pb2.ListSavedQueriesResponse]  # type: ignore[assignment]
+    """By display name."""
+    UpdateSavedQuery: _aio.UnaryUnaryMultiCallable[_workspace_pb2.UpdateSavedQueryRequest, _workspace_pb2.SavedQuery]  # type: ignore[assignment]
+    DeleteSavedQuery: _aio.UnaryUnaryMultiCallable[_workspace_pb2.DeleteSavedQueryRequest, _empty_pb2.Empty]  # type: ignore[assignment]
 
 class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the workspaces. The process also serves google.longrunning.Operations, for the deletions."""
@@ -100,5 +115,42 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the workspace with its imports and its logs. From the answer on the workspace cannot be used; the operation is done
         when nothing of it is left.
         """
+
+    @_abc_1.abstractmethod
+    def CreateSavedQuery(
+        self,
+        request: _workspace_pb2.CreateSavedQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.SavedQuery, _abc.Awaitable[_workspace_pb2.SavedQuery]]:
+        """Keeps a query under a name of its own."""
+
+    @_abc_1.abstractmethod
+    def GetSavedQuery(
+        self,
+        request: _workspace_pb2.GetSavedQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.SavedQuery, _abc.Awaitable[_workspace_pb2.SavedQuery]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSavedQueries(
+        self,
+        request: _workspace_pb2.ListSavedQueriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.ListSavedQueriesResponse, _abc.Awaitable[_workspace_pb2.ListSavedQueriesResponse]]:
+        """By display name."""
+
+    @_abc_1.abstractmethod
+    def UpdateSavedQuery(
+        self,
+        request: _workspace_pb2.UpdateSavedQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.SavedQuery, _abc.Awaitable[_workspace_pb2.SavedQuery]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteSavedQuery(
+        self,
+        request: _workspace_pb2.DeleteSavedQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]: ...
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
