@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := kit services gateway tests bench examples
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test test-versions check gen bench soak faults format console clean wheel
+.PHONY: fuzz run test test-versions check gen bench soak faults format console clean wheel
 
 # Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
 run: $(STAMP)
@@ -49,6 +49,12 @@ soak: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python -m pytest tests/e2e/test_kill.py tests/integration/server/idempotency/test_kills.py --kills 20 $(ARGS)
 	$(BIN)/python -m pytest tests/integration/server/test_rolling.py tests/conformance/test_three_hops.py --restarts 10 $(ARGS)
+
+# Feeds the query parser and the archive readers with what nobody would write, for MINUTES each.
+MINUTES ?= 60
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.query --minutes $(MINUTES)
+	$(BIN)/python -m tests.fuzz.archives --minutes $(MINUTES)
 
 # The console's bundle; only needed after a change in gateway/console/src. Needs Node 20 or newer.
 console:
