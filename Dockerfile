@@ -5,14 +5,19 @@ WORKDIR /src
 # The virtual environment has no pip of its own: the one outside installs into it, and the last stage gets none.
 RUN python -m venv --without-pip /opt/venv
 COPY . .
-# Every dependency is a wheel: nothing is compiled, and a missing one ends the build instead of calling for a compiler.
+# Every dependency is a wheel, but for one that is plain Python: nothing is compiled, and a missing wheel ends the build instead of calling
+# for a compiler.
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && wheel="$(ls /wheels/*.whl)" \
- && pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --constraint constraints.txt "${wheel}[loganalyzer]"
+ && pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --no-binary drain3 --constraint constraints.txt "${wheel}[loganalyzer]"
 
 FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="loganalyzer" \
       org.opencontainers.image.licenses="Apache-2.0"
+# 7z and rar archives are read by the system's library.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends libarchive13 \
+ && rm -rf /var/lib/apt/lists/*
 # A number, not a name: Kubernetes can then see that it is not root. /data and /import are where volumes go; a new named volume takes
 # the owner from here.
 RUN groupadd --gid 10001 kit \
