@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 
 from bench import (
+    imports,
     kit_amplification,
     kit_calls,
     kit_garbage,
@@ -21,6 +22,7 @@ from bench import (
     kit_telemetry,
     kit_workers,
     product,
+    search,
 )
 
 _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
@@ -34,7 +36,9 @@ _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "overload": kit_overload.main,
     "idempotency": kit_idempotency.main,
     "workers": kit_workers.main,
+    "imports": imports.main,
     "product": product.main,
+    "search": search.main,
 }
 
 

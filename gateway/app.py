@@ -145,7 +145,8 @@ class Gateway:
         return True
 
     async def _api(self, exchange: Exchange) -> None:
-        found = self._router.find(exchange.method, exchange.path)
+        # HEAD is GET without the body (RFC 9110, 9.3.2); the server leaves the body out.
+        found = self._router.find("GET" if exchange.method == "HEAD" else exchange.method, exchange.path)
         route = found.route
         form = None
         if route is not None:
@@ -155,8 +156,11 @@ class Gateway:
         self._limit(exchange, 1 if rpc is None else rpc.cost)
         if route is None or rpc is None:
             if found.allowed:
-                raise _wrong_method(exchange, found.allowed)
+                raise _wrong_method(exchange, (*found.allowed, *(("HEAD",) if "GET" in found.allowed else ())))
             raise refused(404, grpc.StatusCode.NOT_FOUND, "NO_ROUTE", f"There is nothing at {exchange.path[:200]}.")
+        if form is None and rpc.raw:
+            # What type its bytes have is known only when they come.
+            form = route.forms[0]
         if form is None:
             offered = ", ".join(one.value for one in route.forms)
             raise refused(

@@ -79,13 +79,17 @@ class Exchange:
 
     async def write(self, body: bytes) -> None:
         """Sends a piece of the body. Waits while the client is slow to take what was sent."""
-        self.bytes_sent += len(body)
+        self.bytes_sent += self._counted(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
         """Sends the last piece."""
-        self.bytes_sent += len(body)
+        self.bytes_sent += self._counted(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _counted(self, body: bytes) -> int:
+        # The server sends none in answer to HEAD.
+        return 0 if self.method == "HEAD" else len(body)
 
     async def answer(self, status: int, body: bytes, *headers: Header) -> None:
         """Sends a whole answer."""

@@ -115,6 +115,9 @@ async def forward_stream(exchange: Exchange, call: Call, form: Form, streams: St
     The status waits for the first message, so that a call that fails at once is a real HTTP error; after `heartbeat`
     seconds of silence it is sent all the same, and so is a sign of life after every further such silence.
     """
+    if exchange.method == "HEAD":
+        await _forward_head(exchange, call, form, streams, patience=heartbeat)
+        return
     if call.rpc.raw:
         await _forward_bytes(exchange, call, streams)
         return
@@ -145,6 +148,23 @@ async def _forward_bytes(exchange: Exchange, call: Call, streams: Streams) -> No
             raise BrokenStreamError(problem.found)
         if not exchange.started:
             await exchange.start(200, ((b"content-type", b"application/octet-stream"),))
+        await exchange.end()
+    finally:
+        made.cancel()
+
+
+async def _forward_head(exchange: Exchange, call: Call, form: Form, streams: Streams, *, patience: float) -> None:
+    """What a GET would begin with: the stream is left when its first message has come, or after `patience` seconds."""
+    made = call.make(call.request, metadata=call.metadata, timeout=call.timeout)
+    content_type = b"application/octet-stream" if call.rpc.raw else FRAMINGS[form].content_type
+    try:
+        async with _ended_with_client(exchange, call, made, streams, lambda: exchange.started):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    async for first in made:
+                        content_type = _content_type(first) if call.rpc.raw else content_type
+                        break
+        await exchange.start(200, ((b"content-type", content_type), *_STREAM_HEADERS))
         await exchange.end()
     finally:
         made.cancel()

@@ -17,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Seconds to get a connection, and between two pieces of an answer. A stream may be silent for as long as it likes.
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 30.0
+#: Rows of a page of a list.
+LARGEST_PAGE = 1000
 
 Json = dict[str, Any]
 
@@ -26,10 +28,12 @@ class GatewayError(click.ClickException):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         #: The HTTP status; None where no answer came.
         self.status = status
+        #: The service's word for it: "SAVED_QUERY_EXISTS".
+        self.reason = reason
 
     def show(self, file: Any = None) -> None:
         click.echo(f"loganalyzer: {self.message}", file=file, err=file is None)
@@ -138,6 +142,37 @@ class Gateway:
         except ValueError as error:
             raise GatewayError(f"{self.url} did not answer with a stream of JSON") from error
 
+    def pages(self, path: str, field: str, *, params: Json | None = None) -> Iterator[Json]:
+        """What a list holds, all of its pages one after the other. `field` is the answer's that has the rows."""
+        token = ""
+        while True:
+            page = self.ask("GET", path, params={**(params or {}), "pageSize": LARGEST_PAGE, "pageToken": token})
+            yield from page.get(field) or []
+            if not (token := str(page.get("nextPageToken") or "")):
+                return
+
+    def readiness(self) -> Json:
+        """What /readyz says of the services, also where not all of them are ready."""
+        try:
+            message = self._client.get("/readyz", headers={"Accept": "application/json"}).json()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        except ValueError as error:
+            raise GatewayError(f"{self.url} did not answer with JSON; is it a loganalyzer gateway?") from error
+        return message if isinstance(message, dict) else {}
+
+    def download(self, path: str, *, params: Json | None = None) -> Generator[bytes]:
+        """A body as it comes. One that ends too early is an error; close the iterator to end the call."""
+        timeout = httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT, read=None)
+        try:
+            with self._client.stream("GET", path, params=params, timeout=timeout) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def _unreachable(self, error: httpx.HTTPError) -> GatewayError:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return GatewayError(f"no gateway answers at {self.url}; start one with `loganalyzer up`")
@@ -186,4 +221,4 @@ def _refusal(answer: httpx.Response) -> GatewayError:
     wait = answer.headers.get("Retry-After")
     if wait and "try again" not in text.casefold():
         text += f" (try again in {wait} s)"
-    return GatewayError(text, status=answer.status_code)
+    return GatewayError(text, status=answer.status_code, reason=str(problem.get("reason") or ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import sys
 import time
@@ -14,7 +15,9 @@ from typing import Any, cast
 import click
 
 from services.cli import render
+from services.cli.asking import json_option
 from services.cli.gateway import Gateway, GatewayError, gateway_options
+from services.cli.output import Line
 from services.cli.workspaces import in_workspace, workspace_option
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
@@ -29,7 +32,16 @@ PAUSE = 1.0
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @workspace_option
 @click.option("--name", default="stdin", show_default=True, help="Source name of what comes from standard input.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the import until it has ended.")
+@click.option(
+    "--follow",
+    "-f",
+    "go_on",
+    is_flag=True,
+    help="Go on with what is written to the files later, until it is cancelled.",
+)
+@click.option("--full", is_flag=True, help="Read everything again, also what was imported before.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show the progress until the import has ended.")
+@json_option
 @gateway_options
 @click.pass_context
 def import_(
@@ -37,20 +49,27 @@ def import_(
     paths: tuple[str, ...],
     workspace: str,
     name: str,
+    go_on: bool,
+    full: bool,
     wait: bool,
+    as_json: bool,
     gateway: str | None,
     data_dir: Path | None,
 ) -> None:
     """Import files, folders and archives; "-" is standard input.
 
-    The exit status is 0 when all of it was read, 1 when something of it could not be (it is listed), 2 when the
-    import was refused. After Ctrl-C the import goes on in the background.
+    Of a file that was imported before only what is new is read, unless --full is given. The exit status is 0 when all
+    of it was read, 1 when something of it could not be (it is listed), 2 when the import was refused. After Ctrl-C the
+    import goes on in the background.
     """
     files = [absolute(path) for path in paths if path != "-"]
+    if "-" in paths and (go_on or full):
+        raise click.UsageError("standard input can be neither followed nor read again: leave out --follow and --full")
     with Gateway.connect(gateway, data_dir) as door:
         started: list[dict[str, Any]] = []
         if files:
-            body = {"sources": [{"path": path} for path in files]}
+            body: dict[str, Any] = {"sources": [{"path": path} for path in files]}
+            body |= ({"follow": True} if go_on else {}) | ({"mode": "FULL"} if full else {})
             started.append(door.ask("POST", in_workspace(workspace, "imports"), body=body))
         if "-" in paths:
             # Asked first, so that a wrong name is known before anything is read.
@@ -61,17 +80,30 @@ def import_(
             )
         if not wait:
             for message in started:
-                click.echo(message["name"])
+                click.echo(json.dumps(message, ensure_ascii=False) if as_json else message["name"])
             return
         good = True
         for message in started:
-            with _goes_on(message["name"]):
+            with goes_on(message["name"]):
                 ended = follow(door, message["name"])
-            click.echo(render.result(ended))
-            for line in render.source_errors(ended):
-                click.echo(f"  {render.printable(line)}", err=True)
-            good &= ended.get("state") == "SUCCEEDED" and not int(ended.get("errorCount", 0))
+            good &= report(ended, as_json=as_json)
         ctx.exit(0 if good else 1)
+
+
+def report(ended: dict[str, Any], *, as_json: bool) -> bool:
+    """Prints what came of an import; whether all of it was read."""
+    if as_json:
+        click.echo(json.dumps(ended, ensure_ascii=False))
+    else:
+        click.echo(render.result(ended))
+        for line in render.source_errors(ended):
+            click.echo(f"  {render.printable(line)}", err=True)
+    return well(ended)
+
+
+def well(ended: dict[str, Any]) -> bool:
+    """Whether all of an import was read."""
+    return ended.get("state") == "SUCCEEDED" and not int(ended.get("errorCount", 0))
 
 
 def absolute(path: str) -> str:
@@ -115,15 +147,13 @@ class _Display:
     """One line that is written over on a terminal; elsewhere a line for each change of state and each tenth."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._line = Line()
         self._last: tuple[object, ...] = ()
-        self._open = False
 
     def show(self, message: dict[str, Any]) -> None:
         text = render.progress(message)
-        if self._live:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
-            self._open = True
+        if self._line.live:
+            self._line.show(text)
             return
         done = message.get("progress") or {}
         total = int(done.get("totalBytes", 0))
@@ -133,17 +163,17 @@ class _Display:
             click.echo(text, err=True)
 
     def finish(self) -> None:
-        if self._open:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._open = False
+        self._line.clear()
 
 
 @contextlib.contextmanager
-def _goes_on(name: str) -> Iterator[None]:
+def goes_on(name: str) -> Iterator[None]:
+    """After Ctrl-C says that the import has not ended with the command, and how to end it."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"\nloganalyzer: {name} goes on in the background", err=True)
+        hint = f"`loganalyzer imports cancel {name}` ends it"
+        click.echo(f"\nloganalyzer: {name} goes on in the background; {hint}", err=True)
         raise SystemExit(130) from None
 
 

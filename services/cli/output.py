@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
+from typing import Self
 
 import click
 
@@ -13,6 +15,33 @@ import click
 def colourful() -> bool:
     """Standard output is a terminal and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+class Line:
+    """One line on standard error that is written over; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, text: str) -> None:
+        """Puts the text in the place of what is there, cut to the terminal's width."""
+        if self.live:
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\x1b[K{text[:width]}", nl=False, err=True)
+            self._open = True
+
+    def clear(self) -> None:
+        """Takes it away."""
+        if self._open:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._open = False
 
 
 def say(line: str) -> None:

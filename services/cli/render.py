@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
+
+from services.cli.quantities import span
 
 Json = dict[str, Any]
 
@@ -55,7 +58,9 @@ def progress(message: Json) -> str:
     if rate := float(done.get("bytesPerSecond", 0)):
         parts.append(f"{size(int(rate))}/s")
     if eta := done.get("eta"):
-        parts.append(f"{float(str(eta).removesuffix('s')):.0f} s left")
+        parts.append(f"{span(seconds(eta))} left")
+    if why := message.get("errorMessage"):
+        parts.append(printable(str(why)))
     return "  ".join(parts)
 
 
@@ -86,6 +91,30 @@ def source_errors(message: Json) -> list[str]:
     return [*found, f"... and {more} more"] if more > 0 else found
 
 
+def context_line(message: Json, *, colour: bool) -> str:
+    """A line beside a hit, as grep prints it: source-line-text."""
+    source, number, text = str(message["source"]), str(message["lineNumber"]), str(message["text"])
+    if not colour:
+        return f"{source}-{number}-{text}"
+    separator = f"{_CYAN}-{_OFF}"
+    return f"{_MAGENTA}{printable(source)}{_OFF}{separator}{_GREEN}{number}{_OFF}{separator}{printable(text)}"
+
+
+def share(part: int, whole: int) -> str:
+    """ "12.5 %" """
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def moment(text: object) -> str:
+    """ "2024-01-31T12:00:00.5Z" as "2024-01-31 12:00:00"; "" stays so."""
+    return str(text or "")[:19].replace("T", " ")
+
+
+def seconds(text: object) -> float:
+    """A duration as protobuf's JSON has it: "1.5s"."""
+    return float(str(text or "0").removesuffix("s"))
+
+
 def size(number: int) -> str:
     """Bytes in the unit that suits them: 999 B, 1.0 KB, 2.5 GB (powers of 1000)."""
     value = float(number)
@@ -101,7 +130,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines with aligned columns."""
+def table(rows: Sequence[tuple[str, ...]], *, right: int = 0) -> list[str]:
+    """Rows as lines with aligned columns, the first `right` of them to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(
+            cell.rjust(width) if column < right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

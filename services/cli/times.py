@@ -22,4 +22,9 @@ def parse(text: str, now: datetime) -> str:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=UTC)
+    return rfc3339(instant)
+
+
+def rfc3339(instant: datetime) -> str:
+    """An instant with a zone, in UTC."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

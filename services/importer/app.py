@@ -9,12 +9,17 @@ from kit.clock import SYSTEM, Clock
 from kit.health import DiskSpace, GrpcHealth
 from loganalyzer.importer.v1 import importer_pb2_grpc
 from services.importer.config import Config
+from services.importer.database import Database
 from services.importer.jobs import ImportJobs, data_folders
+from services.importer.known import KnownStore
 from services.importer.neighbours import SearchCatalogue, Workspaces
+from services.importer.plans import PlanStore
 from services.importer.pool import WorkerPool
 from services.importer.ports import Means
 from services.importer.service import ImporterService
+from services.importer.sizing import worker_count
 from services.importer.store import ImportStore
+from services.importer.tails import Tails
 
 _WHY_ONE = "it runs the imports, with worker processes of its own (KIT_IMPORT_WORKERS)"
 
@@ -31,7 +36,8 @@ def build(
 
     `listen`, `register` and `grace` are `kit.Server`'s.
     """
-    database, spool = data_folders(config.folder)
+    path, spool = data_folders(config.folder)
+    workers = worker_count() if config.workers is None else config.workers
     server = kit.Server(
         "importer",
         listen=listen,
@@ -41,32 +47,36 @@ def build(
         audit=True,
         idempotency=config.folder / "keys.db",
     )
-    store, pool = ImportStore(database), WorkerPool(config.workers)
+    database, pool = Database(path), WorkerPool(workers, clock=clock)
+    tails = Tails(pool.tail)
     neighbours = _Neighbours(config)
     means = Means(
-        store=store,
+        store=ImportStore(database),
+        plans=PlanStore(database),
+        known=KnownStore(database),
         catalogue=neighbours.catalogue,
         pool=pool,
+        tails=tails,
         clock=clock,
         splits=config.splits,
         spool=spool,
-        parallel=config.workers,
+        parallel=workers,
         allowed=config.roots.allow,
     )
     jobs = ImportJobs(means)
     server.add(
-        ImporterService(jobs, neighbours.workspaces, config, clock),
+        ImporterService(jobs, tails, neighbours.workspaces, config, clock),
         importer_pb2_grpc.add_ImporterServiceServicer_to_server,
     )
     for start, stop in (
         (neighbours.open, neighbours.close),
-        (store.open, store.close),
+        (database.open, database.close),
         (pool.start, pool.stop),
         (jobs.start, jobs.stop),
     ):
         server.on_start(start)
         server.on_stop(stop)
-    server.depends_on("database", store.ping)
+    server.depends_on("database", database.ping)
     server.depends_on("disk", DiskSpace(config.splits))
     # Workspace and importer need each other: were that required, neither would ever be ready.
     server.depends_on("search", GrpcHealth(neighbours.search), required=False)

@@ -12,7 +12,6 @@ import kit
 from kit.errors import ConfigurationError
 from services.importer.roots import Roots
 
-WORKERS = 2
 UPLOAD_BYTES = 10 << 30
 SEARCH = "local:///search"
 WORKSPACE = "local:///workspace"
@@ -27,8 +26,8 @@ class Config:
     splits: Path
     #: KIT_IMPORT_ROOTS: which paths may be imported.
     roots: Roots
-    #: KIT_IMPORT_WORKERS: processes that read.
-    workers: int = WORKERS
+    #: KIT_IMPORT_WORKERS: processes that read. None: as many as the cores and the free memory allow (sizing.py).
+    workers: int | None = None
     #: KIT_IMPORT_MAX_UPLOAD_BYTES
     upload_bytes: int = UPLOAD_BYTES
     #: KIT_TARGET_SEARCH and KIT_TARGET_WORKSPACE
@@ -51,7 +50,7 @@ class Config:
             folder=data / "importer",
             splits=data / "splits",
             roots=roots,
-            workers=_positive(environ, "KIT_IMPORT_WORKERS", WORKERS),
+            workers=_positive(environ, "KIT_IMPORT_WORKERS", 0) or None,
             upload_bytes=_positive(environ, "KIT_IMPORT_MAX_UPLOAD_BYTES", UPLOAD_BYTES),
             search_target=environ.get("KIT_TARGET_SEARCH") or SEARCH,
             workspace_target=environ.get("KIT_TARGET_WORKSPACE") or WORKSPACE,

@@ -18,6 +18,7 @@ DOMAIN = "loganalyzer"
 _TIMEOUT = 10.0
 # Splits a page: a message of each may be a few hundred kilobytes.
 _PAGE = 8
+_SOURCES = 1000
 # What asking again cannot change.
 _FINAL = {
     grpc.StatusCode.NOT_FOUND,
@@ -61,6 +62,29 @@ class SearchCatalogue:
             if not page.next_page_token:
                 return splits
             request.page_token = page.next_page_token
+
+    async def sources(self, workspace: str) -> frozenset[str]:
+        """Ids of the sources that have lines."""
+        request = search_pb2.ListLogSourcesRequest(parent=f"workspaces/{workspace}", page_size=_SOURCES)
+        found: set[str] = set()
+        while True:
+            try:
+                page = await self._stub.ListLogSources(request, timeout=_TIMEOUT)
+            except grpc.aio.AioRpcError as error:
+                raise _translated(error) from None
+            found.update(source.name.rpartition("/")[2] for source in page.log_sources)
+            if not page.next_page_token:
+                return frozenset(found)
+            request.page_token = page.next_page_token
+
+    async def delete_source(self, workspace: str, source_id: str) -> None:
+        """Deletes the lines of a source; one that has none is no error."""
+        request = search_pb2.DeleteLogSourceRequest(name=f"workspaces/{workspace}/logSources/{source_id}")
+        try:
+            await self._stub.DeleteLogSource(request, timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise _translated(error) from None
 
 
 class Workspaces:

@@ -15,7 +15,10 @@ from loganalyzer.search.v1 import search_pb2
 _MB = 1 << 20
 #: What a compressed log is taken to unpack to, for sharing out the work.
 _EXPANSION = 20
-_COMPRESSED = (".gz", ".tgz", ".zip", ".z", ".gzip")
+_COMPRESSED = (
+    *(".gz", ".tgz", ".zip", ".z", ".gzip", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".lzma"),
+    *(".zst", ".tzst", ".7z", ".rar"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,14 @@ class PlannedFile:
     task: int = 0
 
     @property
+    def compressed(self) -> bool:
+        """Whether its name says so."""
+        return self.name.lower().endswith(_COMPRESSED)
+
+    @property
     def weight(self) -> int:
         """Bytes that reading it will probably yield."""
-        return self.size * (_EXPANSION if self.name.lower().endswith(_COMPRESSED) else 1)
+        return self.size * (_EXPANSION if self.compressed else 1)
 
 
 def plan_tasks(
@@ -58,6 +66,14 @@ def plan_tasks(
         planned.append(replace(file, task=task))
         weight, count = weight + file.weight, count + 1
     return planned
+
+
+def in_order(files: Iterable[PlannedFile]) -> list[tuple[int, list[PlannedFile]]]:
+    """The tasks with their files, largest first: what is begun last is small, so that the workers end together."""
+    tasks: dict[int, list[PlannedFile]] = {}
+    for file in files:
+        tasks.setdefault(file.task, []).append(file)
+    return sorted(tasks.items(), key=lambda task: (-sum(file.weight for file in task[1]), task[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +121,27 @@ class Tally:
     """Totals per source of an import, from what is published. Each run counts once, however often it was tried."""
 
     #: Source of each file on disk.
-    source_of: Mapping[int, int]
+    source_of: dict[int, int]
+    #: File on disk of sources that an import before began: their ids do not say it.
+    file_of: dict[str, int] = field(default_factory=dict)
+    #: Whether the end of a source that was begun before counts as a file. Not where that happens again and again.
+    count_carried: bool = True
     by_source: dict[int, Totals] = field(default_factory=dict)
 
     def add_split(self, split: search_pb2.Split) -> None:
         """Counts the runs of a published split."""
         for run in split.sources:
-            self._of(file_number(run.source_id)).add(run.line_count, run.byte_count, int(run.complete))
+            number = self.file_of.get(run.source_id)
+            files = int(run.complete and (self.count_carried or number is None))
+            number = file_number(run.source_id) if number is None else number
+            self._of(number).add(run.line_count, run.byte_count, files)
 
     def add_files(self, counts: Mapping[int, int]) -> None:
         """Counts files that were read to their end without a run that says so, as empty ones, by file on disk."""
+        carried = frozenset() if self.count_carried else frozenset(self.file_of.values())
         for number, count in counts.items():
-            self._of(number).add(0, 0, count)
+            if number not in carried:
+                self._of(number).add(0, 0, count)
 
     @property
     def all(self) -> Totals:
@@ -138,6 +163,11 @@ def source_id(import_id: str, file: int, member: int) -> str:
 def file_number(source: str) -> int:
     """Number of the file on disk in the id of a source."""
     return int(source.split("x")[1], 16)
+
+
+def member_number(source: str) -> int:
+    """Number of the member, within its file on disk, in the id of a source."""
+    return int(source.split("x")[2], 16)
 
 
 def split_id(import_id: str, task: int, ordinal: int) -> str:

@@ -1,176 +1,132 @@
-"""The worker processes: started, given tasks, replaced when they die."""
+"""The worker processes: shared out among the imports, replaced when they die.
+
+Imports take turns (turns.py). A long task gives its worker away behind a split where it can go on cheaply. A small task
+of an import of which nothing runs does not wait for that: while every worker is busy it gets one more process, which
+ends again when it has had nothing to do for a while.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 
-from kit.observe import get_logger
-from services.importer.messages import HEADER_BYTES, Message, TaskSpec, decode, encode
+import kit
+from kit.clock import SYSTEM, Clock
+from services.importer.messages import TaskSpec
+from services.importer.processes import OnMessage, TaskFailed, Worker, WorkerDied, Yielded
+from services.importer.turns import Turns, Waiting
 
-_log = get_logger("importer.pool")
-
-#: Takes what a worker says during a task. A "split" is acknowledged to the worker when it returns.
-OnMessage = Callable[[Message], Awaitable[None]]
-
-# How long a worker may take to stop its task before it is killed.
-_CANCEL_SECONDS = 1.0
-
-
-class WorkerDied(Exception):  # noqa: N818 - what happened, by name
-    """The process ended during a task."""
-
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"the worker process ended with {_ending(code)}")
-        self.ending = _ending(code)
-
-
-class TaskFailed(Exception):  # noqa: N818 - what happened, by name
-    """The task cannot be done here: no disk space, say."""
+#: Bytes that a small task has at most: a second or two of work.
+SMALL_BYTES = 32 << 20
+# The process for small tasks is ended after so long without any.
+_IDLE_SECONDS = 20.0
 
 
 class WorkerPool:
     """`count` processes, each with one task at a time; a caller waits for a free one."""
 
-    def __init__(self, count: int, *, command: Sequence[str] | None = None) -> None:
-        self._count = count
-        self._command = list(command) if command is not None else _command()
-        self._workers: list[_Worker] = []
-        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
+    def __init__(self, count: int, *, command: Sequence[str] | None = None, clock: Clock = SYSTEM) -> None:
+        self._workers = [Worker(command) for _ in range(count)]
+        self._free = list(self._workers)
+        self._extra = Worker(command)
+        self._extra_free = True
+        self._extra_used = 0
+        self._clock = clock
+        self._turns = Turns()
+        self._given: dict[int, asyncio.Future[Worker]] = {}
+        self._tailed: set[str] = set()
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def pids(self) -> list[int]:
         """Of the processes that are alive."""
-        return [worker.pid for worker in self._workers if worker.alive]
+        return [worker.pid for worker in (*self._workers, self._extra) if worker.alive]
 
     async def start(self) -> None:
         """Starts the processes; they get ready by themselves."""
-        for _ in range(self._count):
-            worker = _Worker(self._command)
+        for worker in self._workers:
             await worker.start()
-            self._workers.append(worker)
-            self._free.put_nowait(worker)
 
-    async def run(self, spec: TaskSpec, on_message: OnMessage) -> dict[int, int]:
+    async def run(
+        self, spec: TaskSpec, on_message: OnMessage, *, weight: int = SMALL_BYTES + 1, yields: bool = False
+    ) -> dict[int, int]:
         """Does a task; returns the files that were whole without lines, by number of the file on disk.
 
-        Raises WorkerDied or TaskFailed. When it is cancelled the worker stops within a second, by force if it must.
+        `weight` is about how many bytes it has; `yields` says that going on behind a split costs little. Raises
+        WorkerDied, TaskFailed or Yielded. When it is cancelled the worker stops within a second, by force if it must.
         """
-        worker = await self._free.get()
+        waiting = self._turns.wait(spec.import_id, small=weight <= SMALL_BYTES)
+        given = self._given[waiting.number] = asyncio.get_running_loop().create_future()
+        self._share_out()
         try:
-            if not worker.alive:
-                await worker.start()
-            return await worker.run(spec, on_message)
+            worker: Worker = await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():
+                self._release(waiting, given.result())
+            else:
+                self._turns.give_up(waiting)
+            raise
         finally:
-            self._free.put_nowait(worker)
+            del self._given[waiting.number]
+        try:
+            return await worker.run(
+                spec,
+                on_message,
+                tail=spec.workspace in self._tailed,
+                give_way=lambda: yields and self._turns.should_yield(waiting),
+            )
+        finally:
+            self._release(waiting, worker)
+
+    async def tail(self, workspace: str, on: bool) -> None:
+        """Has the workers send the lines that they read for a workspace, or no more."""
+        (self._tailed.add if on else self._tailed.discard)(workspace)
+        for worker in (*self._workers, self._extra):
+            if worker.workspace == workspace:
+                with contextlib.suppress(WorkerDied):  # its task hears of it too
+                    await worker.tail(on=on)
 
     async def stop(self) -> None:
         """Ends the processes. Their unfinished splits are removed when they are built again."""
-        await asyncio.gather(*(worker.kill() for worker in self._workers))
+        if self._ending is not None:
+            self._ending.cancel()
+        await asyncio.gather(*(worker.kill() for worker in (*self._workers, self._extra)))
+
+    def _share_out(self) -> None:
+        while self._free and (one := self._turns.next()) is not None:
+            self._give(one, self._free.pop())
+        if self._extra_free and not self._free and (small := self._turns.next(small=True)) is not None:
+            self._extra_free = False
+            self._extra_used += 1
+            self._give(small, self._extra)
+
+    def _give(self, one: Waiting, worker: Worker) -> None:
+        given = self._given[one.number]
+        if given.cancelled():
+            self._release(one, worker)
+        else:
+            given.set_result(worker)
+
+    def _release(self, one: Waiting, worker: Worker) -> None:
+        self._turns.done(one)
+        if worker is self._extra:
+            self._extra_free = True
+            if self._ending is None or self._ending.done():
+                self._ending = kit.background(self._end_extra(), name="end of the extra worker")
+        else:
+            self._free.append(worker)
+        self._share_out()
+
+    async def _end_extra(self) -> None:
+        used = -1
+        while used != self._extra_used or not self._extra_free:
+            used = self._extra_used
+            await self._clock.sleep(_IDLE_SECONDS)
+        self._extra_free = False
+        await self._extra.kill()
+        self._extra_free = True
+        self._share_out()
 
 
-class _Worker:
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
-        self._incoming: asyncio.StreamReader | None = None
-        self._outgoing: asyncio.StreamWriter | None = None
-
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.returncode is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        self._incoming, self._outgoing = self._process.stdout, self._process.stdin
-
-    async def run(self, spec: TaskSpec, on_message: OnMessage) -> dict[int, int]:
-        try:
-            return await self._converse(spec, on_message)
-        except (TaskFailed, WorkerDied):
-            raise
-        except BaseException:  # cancelled, or the caller failed: the worker must not go on
-            await self._cancel()
-            raise
-
-    async def _converse(self, spec: TaskSpec, on_message: OnMessage) -> dict[int, int]:
-        await self._send(spec.to_message())
-        while True:
-            message = await self._receive()
-            match message["op"]:
-                case "done":
-                    return {int(number): count for number, count in message["files"].items()}
-                case "failed":
-                    raise TaskFailed(message["message"])
-                case "cancelled":
-                    raise TaskFailed("the worker stopped without being asked to")
-                case "split":
-                    await on_message(message)
-                    await self._send({"op": "ack"})
-                case "ready":
-                    pass
-                case _:
-                    await on_message(message)
-
-    async def kill(self) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.returncode is None:
-            process.kill()
-        if self._outgoing is not None:
-            self._outgoing.close()
-        await process.wait()
-
-    async def _cancel(self) -> None:
-        try:
-            async with asyncio.timeout(_CANCEL_SECONDS):
-                await self._send({"op": "cancel"})
-                while (await self._receive())["op"] not in ("cancelled", "done", "failed"):
-                    pass
-        except (TimeoutError, WorkerDied, asyncio.CancelledError):
-            await self.kill()
-
-    async def _send(self, message: Message) -> None:
-        assert self._outgoing is not None
-        try:
-            self._outgoing.write(encode(message))
-            await self._outgoing.drain()
-        except OSError:
-            raise await self._died() from None
-
-    async def _receive(self) -> Message:
-        assert self._incoming is not None
-        try:
-            header = await self._incoming.readexactly(HEADER_BYTES)
-            return decode(await self._incoming.readexactly(int.from_bytes(header, "big")))
-        except (asyncio.IncompleteReadError, OSError):
-            raise await self._died() from None
-
-    async def _died(self) -> WorkerDied:
-        await self.kill()
-        assert self._process is not None
-        died = WorkerDied(self._process.returncode)
-        _log.warning("worker_died", pid=self._process.pid, ending=died.ending)
-        return died
-
-
-def _command() -> list[str]:
-    # -P: a folder "services" where the importer was started must not be taken for ours.
-    return [sys.executable, "-P", "-m", "services.importer.worker"]
-
-
-def _ending(code: int | None) -> str:
-    return f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+__all__ = ["SMALL_BYTES", "OnMessage", "TaskFailed", "WorkerDied", "WorkerPool", "Yielded"]

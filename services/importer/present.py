@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from loganalyzer.importer.v1 import importer_pb2
+from loganalyzer.search.v1 import query_pb2
 from services.importer.jobs import Snapshot
 from services.importer.planning import Totals
 from services.importer.progress import Progress
 from services.importer.reading import Problem
-from services.importer.records import ImportRow, SourceRow
+from services.importer.records import FileRow, ImportRow, SourceRow
 
 
 def to_import(snapshot: Snapshot) -> importer_pb2.Import:
@@ -17,6 +18,8 @@ def to_import(snapshot: Snapshot) -> importer_pb2.Import:
         name=row.name,
         state=importer_pb2.Import.State.ValueType((progress or row).state),
         error_message=row.message if progress is None else progress.message,
+        mode=importer_pb2.Import.Mode.ValueType(row.mode),
+        follow=row.follow,
     )
     message.create_time.FromMicroseconds(row.create_time)
     start_time = row.start_time if progress is None else progress.start_time
@@ -75,6 +78,35 @@ def _source(
             for problem in errors
         ],
     )
+
+
+def to_file(row: FileRow) -> importer_pb2.ImportFile:
+    """The message of a text that an import has read."""
+    facts = row.facts
+    message = importer_pb2.ImportFile(
+        path=_text(str(facts.get("name") or "")),
+        line_count=int(facts.get("lines") or 0),
+        byte_count=int(facts.get("bytes") or 0),
+        format=str(facts.get("format") or ""),
+        encoding=str(facts.get("encoding") or ""),
+        sha256=str(facts.get("sha256") or ""),
+        state=importer_pb2.ImportFile.State.ValueType(int(facts.get("state_of_file") or 0)),
+        levels=[
+            importer_pb2.ImportLevelCount(level=_level(int(level)), count=int(count))
+            for level, count in sorted((facts.get("levels") or {}).items())
+            if int(level)
+        ],
+    )
+    if facts.get("low") is not None:
+        message.start_time.FromMicroseconds(int(facts["low"]))
+    if facts.get("high") is not None:
+        message.end_time.FromMicroseconds(int(facts["high"]))
+    return message
+
+
+def _level(number: int) -> str:
+    found = query_pb2.Level.DESCRIPTOR.values_by_number.get(number)
+    return str(number) if found is None else found.name
 
 
 def _text(text: str) -> str:

@@ -1,10 +1,10 @@
-"""How far an import is while it runs, and who is told."""
+"""How far an import is while it has not ended, and who is told."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loganalyzer.search.v1 import search_pb2
@@ -30,6 +30,10 @@ class Rate:
         while len(marks) > 2 and marks[0][0] < now - _RATE_SECONDS:
             marks.popleft()
 
+    def stop(self) -> None:
+        """Nothing goes on: the rate is 0."""
+        self._marks.clear()
+
     @property
     def per_second(self) -> float:
         """0 until there are two marks apart."""
@@ -52,7 +56,11 @@ class _Try:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of a running import: what is published and what the workers say. It may fall back when a worker dies."""
+    """Counts of an import: what is published and what the workers say.
+
+    What is shown never falls: where a worker dies, or the process is started again, it stays until that is reached
+    again (`floor`). The counts at the end are those of what is published, whatever was shown.
+    """
 
     state: State
     start_time: int | None = None
@@ -66,6 +74,8 @@ class Progress:
     planned: bool = False
     unpacked_rate: Rate = field(default_factory=Rate)
     disk_rate: Rate = field(default_factory=Rate)
+    #: The most that was shown: lines, bytes, files, those processed, and what was found.
+    floor: dict[str, int] = field(default_factory=dict)
     _tries: dict[int, _Try] = field(default_factory=dict)
     _done_files: int = 0
     _done_bytes: int = 0
@@ -96,8 +106,32 @@ class Progress:
         for file in files:
             self.found(file.size)
             sources[file.number] = file.source
+        self.total_files = self._least("total_files", self.total_files)
+        self.total_bytes = self._least("total_bytes", self.total_bytes)
         self.tally.source_of = sources
         self.planned = True
+
+    def follow(self, files: Iterable[PlannedFile], sizes: Mapping[str, int]) -> None:
+        """Files that are followed have more to read now; `sizes` are those of all."""
+        for file in files:
+            self.tally.source_of[file.number] = file.source
+        self.total_files = max(self.total_files, len(sizes))
+        self.total_bytes = max(self.total_bytes, sum(sizes.values()))
+
+    def followed(self, task: int, numbers: Iterable[int]) -> None:
+        """A task of followed files is done, and need not be known any more."""
+        self._tries.pop(task, None)
+        gone = set(numbers)
+        for number in gone:
+            self.tally.source_of.pop(number, None)
+        self.tally.file_of = {source: number for source, number in self.tally.file_of.items() if number not in gone}
+
+    def wait(self, sentence: str) -> None:
+        """Everything is read; it waits for more."""
+        self.message = sentence
+        self._done_files, self._done_bytes = self.total_files, self.total_bytes
+        self.unpacked_rate.stop()
+        self.disk_rate.stop()
 
     def error(self, source: int, problem: Problem) -> None:
         """One more error."""
@@ -121,12 +155,11 @@ class Progress:
         """The try has come to nothing."""
         self._tries.pop(task, None)
 
-    def end_task(self, task: int, files: Iterable[PlannedFile]) -> None:
-        """A task is done."""
+    def end_task(self, task: int, files: int, size: int) -> None:
+        """A task is done: so many files with so many bytes on disk."""
         self._tries.pop(task, None)
-        for file in files:
-            self._done_files += 1
-            self._done_bytes += file.size
+        self._done_files += files
+        self._done_bytes += size
 
     def heard(self, task: int, message: Message, now: float) -> None:
         """Takes in a worker's "progress" or "file"."""
@@ -139,26 +172,47 @@ class Progress:
         self.unpacked_rate.mark(now, self.totals.bytes)
         self.disk_rate.mark(now, self.processed_bytes)
 
+    def shown(self) -> Mapping[str, int]:
+        """What is shown now; from now on nothing below it is."""
+        total = self.totals
+        self.floor = {
+            "lines": total.lines,
+            "bytes": total.bytes,
+            "files": total.files,
+            "processed_files": self.processed_files,
+            "processed_bytes": self.processed_bytes,
+            "total_files": self.total_files,
+            "total_bytes": self.total_bytes,
+        }
+        return self.floor
+
+    def _least(self, name: str, value: int) -> int:
+        return max(value, self.floor.get(name, 0))
+
     @property
     def totals(self) -> Totals:
         """Over all sources, lines that are not yet in a split included."""
         total = self.tally.all
         for one in self._tries.values():
             total.add(one.lines, one.bytes, one.files)
-        return total
+        return Totals(
+            self._least("lines", total.lines), self._least("bytes", total.bytes), self._least("files", total.files)
+        )
 
     @property
     def processed_files(self) -> int:
         """Files on disk that are done with."""
-        return self._done_files + sum(max(0, one.begun - 1) for one in self._tries.values())
+        begun = sum(max(0, one.begun - 1) for one in self._tries.values())
+        return self._least("processed_files", self._done_files + begun)
 
     @property
     def processed_bytes(self) -> int:
-        """Bytes on disk that were read."""
-        return min(self._done_bytes + sum(one.disk for one in self._tries.values()), self.total_bytes)
+        """Bytes on disk that were read, or need not be."""
+        read = min(self._done_bytes + sum(one.disk for one in self._tries.values()), self.total_bytes)
+        return self._least("processed_bytes", read)
 
     @property
     def eta(self) -> float | None:
         """Seconds left; None when it cannot be told."""
         rate = self.disk_rate.per_second
-        return (self.total_bytes - self.processed_bytes) / rate if self.planned and rate > 0 else None
+        return max(0, self.total_bytes - self.processed_bytes) / rate if self.planned and rate > 0 else None

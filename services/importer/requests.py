@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import re
 from collections.abc import Sequence
 
-from kit.errors import FieldViolation, InvalidArgument, NotFound, PermissionDenied, StatusError
+from kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, PermissionDenied, StatusError
 from services.importer.reading import ReadProblem, Reason, check_path
+from services.importer.records import Mode
 from services.importer.roots import Roots
 
 DOMAIN = "loganalyzer"
 MOST_SOURCES = 1000
 DEFAULT_PAGE = 50
+FILES_PAGE = 100
 LARGEST_PAGE = 1000
 _LONGEST_NAME = 1024
 
@@ -30,11 +33,11 @@ def workspace_of(parent: str) -> str:
     return found.group(1)
 
 
-def import_of(name: str) -> tuple[str, str]:
+def import_of(name: str, field: str = "name") -> tuple[str, str]:
     """The ids in "workspaces/{workspace}/imports/{import}"."""
     found = _NAME.fullmatch(name)
     if found is None:
-        raise _invalid("name", f'"{name}" does not name an import: it must look like "workspaces/default/imports/ab12"')
+        raise _invalid(field, f'"{name}" does not name an import: it must look like "workspaces/default/imports/ab12"')
     return found.group(1), found.group(2)
 
 
@@ -43,29 +46,62 @@ def not_found(name: str) -> NotFound:
     return NotFound(f"There is no import {name}.", reason="IMPORT_NOT_FOUND", domain=DOMAIN, metadata={"import": name})
 
 
-def page_size(wanted: int) -> int:
+def page_size(wanted: int, default: int = DEFAULT_PAGE) -> int:
     """0 is the default; too many are cut to the most."""
     if wanted < 0:
         raise _invalid("page_size", "The page size must not be negative.")
-    return min(wanted, LARGEST_PAGE) or DEFAULT_PAGE
+    return min(wanted, LARGEST_PAGE) or default
 
 
-def to_page_token(workspace: str, sequence: int) -> str:
-    """The token of the page behind the import with this sequence number."""
-    return base64.urlsafe_b64encode(f"1/{workspace}/{sequence}".encode()).decode().rstrip("=")
+def mode_of(number: int) -> Mode:
+    """The mode of an import."""
+    try:
+        return Mode(number)
+    except ValueError:
+        raise _invalid("import.mode", f"{number} is no mode of an import.") from None
+
+
+def to_page_token(*parts: str | int) -> str:
+    """The token of a list: what the list is of, and where it goes on."""
+    return base64.urlsafe_b64encode(json.dumps([1, *parts]).encode()).decode().rstrip("=")
 
 
 def from_page_token(workspace: str, token: str) -> int | None:
     """The sequence number in a token of the same list; None for the first page."""
     if not token:
         return None
+    match _token(token):
+        case [1, str(of), int(sequence)] if of == workspace and 0 <= sequence < 1 << 62:
+            return sequence
+    raise _invalid("page_token", "This is not a page token of this list.")
+
+
+def from_file_token(import_id: str, token: str) -> tuple[str, str] | None:
+    """The name and the source id in a token of ListImportFiles; None for the first page."""
+    if not token:
+        return None
+    match _token(token):
+        case [1, str(of), str(name), str(source)] if of == import_id:
+            return name, source
+    raise _invalid("page_token", "This is not a page token of this list.")
+
+
+def _token(token: str) -> object:
     try:
-        version, of, sequence = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode().split("/")
+        found: object = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (binascii.Error, ValueError):
-        version = of = sequence = ""
-    if version != "1" or of != workspace or not sequence.isascii() or not sequence.isdigit() or len(sequence) > 18:
-        raise _invalid("page_token", "This is not a page token of this list.")
-    return int(sequence)
+        return None
+    return found
+
+
+def ended(name: str, wanted: str) -> FailedPrecondition:
+    """The import has ended."""
+    return FailedPrecondition(
+        f"{name} has ended: it cannot be {wanted}.",
+        reason="IMPORT_ENDED",
+        domain=DOMAIN,
+        metadata={"import": name},
+    )
 
 
 def check_sources(paths: Sequence[str], roots: Roots) -> list[tuple[str, str]]:

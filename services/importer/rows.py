@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.importer import tables
 from services.importer.planning import Totals
 from services.importer.reading import Problem, Reason
-from services.importer.records import SHOWN_ERRORS, ImportRow, SourceRow, State
+from services.importer.records import SHOWN_ERRORS, ImportRow, Mode, SourceRow, State
 
 
 async def load(
@@ -23,7 +23,9 @@ async def load(
         ImportRow(
             sequence=row.sequence, id=row.id, workspace=row.workspace, state=State(row.state),
             create_time=row.create_time, start_time=row.start_time, end_time=row.end_time, message=row.message,
-            planned=row.planned, cancelled=row.cancelled, sources=await _load_sources(connection, row.id),
+            planned=row.planned, cancelled=row.cancelled, mode=Mode(row.mode), follow=row.follow,
+            next_file=row.next_file, next_task=row.next_task,
+            shown=json.loads(row.shown), sources=await _load_sources(connection, row.id),
         )
         for row in (await connection.execute(statement)).all()
     ]  # fmt: skip

@@ -14,8 +14,10 @@ from loganalyzer.importer.v1 import importer_pb2, importer_pb2_grpc
 from services.importer import requests
 from services.importer.config import Config
 from services.importer.jobs import ImportJobs, Snapshot
-from services.importer.present import to_import
+from services.importer.present import to_file, to_import
+from services.importer.records import Ended, Mode
 from services.importer.spool import SpoolFile
+from services.importer.tails import Tails
 
 _log = get_logger("importer.service")
 
@@ -36,6 +38,7 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
     def __init__(
         self,
         jobs: ImportJobs,
+        tails: Tails,
         workspaces: WorkspaceCheck,
         config: Config,
         clock: Clock,
@@ -43,6 +46,7 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
         watch_seconds: float = _WATCH_SECONDS,
     ) -> None:
         self._jobs = jobs
+        self._tails = tails
         self._workspaces = workspaces
         self._config = config
         self._clock = clock
@@ -51,10 +55,15 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
     async def CreateImport(self, request: importer_pb2.CreateImportRequest, context: Any) -> importer_pb2.Import:
         """Checks the paths and the workspace, records the import and starts it."""
         workspace = requests.workspace_of(request.parent)
-        paths = [source.path for source in getattr(request, "import").sources]
+        asked = getattr(request, "import")
+        mode = requests.mode_of(asked.mode)
+        paths = [source.path for source in asked.sources]
         sources = await asyncio.to_thread(requests.check_sources, paths, self._config.roots)
         await self._workspaces.check(request.parent)
-        return to_import(await self._create(self._jobs.new_id(), workspace, sources, request.parent))
+        created = await self._create(
+            self._jobs.new_id(), workspace, sources, request.parent, mode=mode, follow=asked.follow
+        )
+        return to_import(created)
 
     async def UploadImport(
         self, request_iterator: AsyncIterator[importer_pb2.UploadImportRequest], context: Any
@@ -78,9 +87,16 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
         return to_import(await self._create(import_id, workspace, [(name, str(path))], first.parent))
 
     async def _create(
-        self, import_id: str, workspace: str, sources: Sequence[tuple[str, str]], parent: str
+        self,
+        import_id: str,
+        workspace: str,
+        sources: Sequence[tuple[str, str]],
+        parent: str,
+        *,
+        mode: Mode = Mode.FULL,
+        follow: bool = False,
     ) -> Snapshot:
-        created = await self._jobs.create(import_id, workspace, sources)
+        created = await self._jobs.create(import_id, workspace, sources, mode=mode, follow=follow)
         # A deletion first marks the workspace and then asks for its imports to be deleted: either it found this one, or
         # the mark is seen now.
         try:
@@ -120,6 +136,55 @@ class ImporterService(importer_pb2_grpc.ImporterServiceServicer):
         if snapshot is None:
             raise requests.not_found(request.name)
         return to_import(snapshot)
+
+    async def PauseImport(self, request: importer_pb2.PauseImportRequest, context: Any) -> importer_pb2.Import:
+        """Stops an import for now; answers when nothing of it runs."""
+        try:
+            snapshot = await self._jobs.pause(*requests.import_of(request.name))
+        except Ended:
+            raise requests.ended(request.name, "paused") from None
+        if snapshot is None:
+            raise requests.not_found(request.name)
+        return to_import(snapshot)
+
+    async def ResumeImport(self, request: importer_pb2.ResumeImportRequest, context: Any) -> importer_pb2.Import:
+        """Lets a paused import go on."""
+        try:
+            snapshot = await self._jobs.resume(*requests.import_of(request.name))
+        except Ended:
+            raise requests.ended(request.name, "resumed") from None
+        if snapshot is None:
+            raise requests.not_found(request.name)
+        return to_import(snapshot)
+
+    async def ListImportFiles(
+        self, request: importer_pb2.ListImportFilesRequest, context: Any
+    ) -> importer_pb2.ListImportFilesResponse:
+        """A page of texts, by name."""
+        workspace, import_id = requests.import_of(request.parent, "parent")
+        size = requests.page_size(request.page_size, requests.FILES_PAGE)
+        after = requests.from_file_token(import_id, request.page_token)
+        found = await self._jobs.files(workspace, import_id, size + 1, after)
+        if found is None:
+            raise requests.not_found(request.parent)
+        token = ""
+        if len(found) > size:
+            last = found[size - 1]
+            token = requests.to_page_token(import_id, str(last.facts.get("name", "")), last.source_id)
+        return importer_pb2.ListImportFilesResponse(files=[to_file(row) for row in found[:size]], next_page_token=token)
+
+    async def TailParsed(
+        self, request: importer_pb2.TailParsedRequest, context: Any
+    ) -> AsyncIterator[importer_pb2.ParsedLines]:
+        """Lines as they are read; ends only when the caller ends it, or the server drains."""
+        workspace = requests.workspace_of(request.parent)
+        listener = await self._tails.open(workspace)
+        try:
+            yield importer_pb2.ParsedLines()
+            while True:
+                yield await kit.unless_draining(anext(listener))
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._tails.close(workspace, listener)))
 
     async def WatchImport(
         self, request: importer_pb2.WatchImportRequest, context: Any

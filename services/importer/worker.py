@@ -6,9 +6,14 @@ is gone, and the process ends at once whatever it is doing: what it had not fini
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import queue
+import select
 import signal
+import struct
+import termios
 import threading
 import traceback
 from typing import BinaryIO
@@ -16,6 +21,10 @@ from typing import BinaryIO
 from services.importer.messages import Message, TaskSpec, encode, read_message
 from services.importer.task import Task, TaskCancelled
 from services.search.index import SplitWriter
+
+#: What the pipe to the importer should hold: Linux gives as much to whoever asks.
+_PIPE_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class PipePort:
@@ -25,20 +34,42 @@ class PipePort:
         self._incoming = incoming
         self._outgoing = outgoing
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._room = _room(outgoing.fileno())
         self.cancelled = False
+        self.flush_asked = False
+        self.tailed = False
         threading.Thread(target=self._read, name="pipe", daemon=True).start()
 
     def _read(self) -> None:
         while (message := read_message(self._incoming)) is not None:
-            if message["op"] in ("cancel", "task"):
-                self.cancelled = message["op"] == "cancel"
-            self._messages.put(message)
+            match message["op"]:
+                case "flush":
+                    self.flush_asked = True
+                case "tail":
+                    self.tailed = bool(message["on"])
+                case "task":
+                    self.cancelled = self.flush_asked = self.tailed = False
+                    self._messages.put(message)
+                case op:
+                    self.cancelled = self.cancelled or op == "cancel"
+                    self._messages.put(message)
         os._exit(0)
 
     def send(self, message: Message) -> None:
         """Sends to the importer; ends the process when it is gone."""
+        self._write(encode(message))
+
+    def offer(self, message: Message) -> bool:
+        """See `task.Port`."""
+        data, descriptor = encode(message), self._outgoing.fileno()
+        if not select.select([], [descriptor], [], 0)[1] or len(data) > self._room - _unread(descriptor):
+            return False
+        self._write(data)
+        return True
+
+    def _write(self, data: bytes) -> None:
         try:
-            self._outgoing.write(encode(message))
+            self._outgoing.write(data)
             self._outgoing.flush()
         except OSError:
             os._exit(0)
@@ -55,6 +86,31 @@ class PipePort:
         return TaskSpec.from_message(message)
 
 
+def _room(descriptor: int) -> int:
+    """Makes the pipe large, where that can be done; bytes that it holds."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (AttributeError, OSError):
+        return 64 << 10
+
+
+def _unread(descriptor: int) -> int:
+    """Bytes in the pipe that the other side has not read."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
+def sentence(error: Exception, folder: str) -> str:
+    """What went wrong, for people. `folder` is where splits are written."""
+    number = error.errno if isinstance(error, OSError) else None
+    # The engine's errors are texts.
+    if number in _FULL or any(f"(os error {code})" in str(error) for code in _FULL):
+        return f"There is no room for the index in {folder}: {error}. Make room, then import again."
+    return f"{type(error).__name__}: {error}"
+
+
 def work(port: PipePort) -> None:
     """Does tasks until the importer is gone."""
     port.send({"op": "ready"})
@@ -66,7 +122,7 @@ def work(port: PipePort) -> None:
             port.send({"op": "cancelled"})
         except Exception as error:  # noqa: BLE001 - whatever it is, the importer must hear of it
             traceback.print_exc()
-            port.send({"op": "failed", "message": f"{type(error).__name__}: {error}"})
+            port.send({"op": "failed", "message": sentence(error, spec.splits)})
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ A key holds the workspace's generation, so an answer can never be out of date. T
 longer than the search itself takes: it is asked only once an answer is late, while the search goes on, and given only
 what was dear to compute: waiting for a thread is no reason to burden another process. When it fails it is left alone
 for a while.
+
+Callers who ask the same at the same time share one search. One that gives up leaves it to the others; when the last one
+does, it ends.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import grpc
 
@@ -33,7 +37,8 @@ LARGEST_SHARED = 1 << 20
 
 _ANSWERS = metrics.counter(
     "loganalyzer.search.answers",
-    "Answers by where they came from: this process's memory (l1), the cache service (l2), a search (miss).",
+    "Answers by where they came from: this process's memory (l1), the cache service (l2), a search (miss), or a search "
+    "that another caller had begun (shared).",
     labels=("tier",),
 )
 
@@ -73,24 +78,65 @@ class SharedAnswers:
             self._resume = self._clock.now() + PAUSE_SECONDS
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A search under way, and how many wait for it."""
+
+    task: asyncio.Task[tuple[bytes, bool]]
+    waiting: int = 0
+
+
 class Answers:
     """Gets an answer from the nearest place that has it."""
 
     def __init__(self, limit: int, shared: SharedAnswers | None) -> None:
         self._kept: LruCache[bytes, bytes] = LruCache(limit, len)
         self._shared = shared
+        self._flights: dict[bytes, _Flight] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: bytes, prefix: str, search: Search) -> tuple[bytes, bool]:
-        """(encoded answer, whether it had been kept). `prefix` begins the key in the cache service."""
+    async def get(self, key: bytes, prefix: str, search: Search) -> tuple[bytes, str]:
+        """(encoded answer, "index", "cache" or "shared"). `prefix` begins the key in the cache service.
+
+        `search` may go on after this caller has gone, while others wait for the same.
+        """
         kept = self._kept.get(key)
         if kept is not None:
             _ANSWERS.add(tier="l1")
-            return kept, True
-        answer, had = await self._find(f"{prefix}/{hashlib.sha256(key).hexdigest()}", search)
+            return kept, "cache"
+        flight = self._flights.get(key)
+        mine = flight is None
+        if flight is None:
+            flight = self._flights[key] = _Flight(kit.background(self._fly(key, prefix, search)))
+        flight.waiting += 1
+        try:
+            answer, had = await asyncio.shield(flight.task)
+        except asyncio.CancelledError:
+            if flight.waiting == 1 and not flight.task.done():
+                # Whoever asks from now on begins anew.
+                self._land(key, flight)
+                flight.task.cancel()
+            raise
+        finally:
+            flight.waiting -= 1
+        if not mine:
+            _ANSWERS.add(tier="shared")
+            return answer, "shared"
         _ANSWERS.add(tier="l2" if had else "miss")
-        self._kept.put(key, answer)
-        return answer, had
+        return answer, "cache" if had else "index"
+
+    async def _fly(self, key: bytes, prefix: str, search: Search) -> tuple[bytes, bool]:
+        flight = self._flights[key]
+        try:
+            answer, had = await self._find(f"{prefix}/{hashlib.sha256(key).hexdigest()}", search)
+            self._kept.put(key, answer)
+            return answer, had
+        finally:
+            self._land(key, flight)
+
+    def _land(self, key: bytes, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
 
     async def close(self) -> None:
         """Waits for what is on its way to the cache service."""

@@ -24,6 +24,8 @@ class Config:
     workspace_target: str = "local:///workspace"
     #: KIT_TARGET_CACHE: keeps slow answers; the service works without it.
     cache_target: str = "local:///cache"
+    #: KIT_TARGET_IMPORTER: who reads lines; tails show them before they are in the index, and work without it.
+    importer_target: str = "local:///importer"
     #: Threads that search. The engine lets go of the interpreter's lock, reading lines does so in part.
     threads: int = min(8, (os.cpu_count() or 1) + 2)
     #: Splits kept open: each costs two file descriptors and a thread of the engine that sleeps.
@@ -34,14 +36,18 @@ class Config:
     answer_bytes: int = 32 << 20
     #: Seconds between signs of life of a tail that has nothing to say.
     heartbeat: float = 15.0
+    #: KIT_SEARCH_CARE=0 turns it off: a process beside this one keeps the splits in order (`services.search.care`).
+    care: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:
-        """Reads KIT_DATA_DIR (by way of `kit.data_dir`), KIT_TARGET_WORKSPACE and KIT_TARGET_CACHE."""
+        """Reads KIT_DATA_DIR (by way of `kit.data_dir`), KIT_TARGET_WORKSPACE, _CACHE, _IMPORTER, KIT_SEARCH_CARE."""
         data = kit.data_dir()
         return cls(
             database=data / "search" / "catalog.db",
             splits=data / "splits",
             workspace_target=environ.get("KIT_TARGET_WORKSPACE") or "local:///workspace",
             cache_target=environ.get("KIT_TARGET_CACHE") or "local:///cache",
+            care=environ.get("KIT_SEARCH_CARE", "1") != "0",
+            importer_target=environ.get("KIT_TARGET_IMPORTER") or "local:///importer",
         )

@@ -1,64 +1,45 @@
-"""One search on its way through the threads: what it looks at, and how it ends when nobody waits for it any more."""
+"""A request that was understood: which workspace, what it holds now, and the query in normal form."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from opentelemetry import trace
 
-from kit.errors import Aborted, DataLoss
-from loganalyzer.search.v1 import query_pb2
-from services.search.catalog import Catalog, View
-from services.search.execute import Place, Plan
-from services.search.hits import Messages
-from services.search.index.split import Order
-from services.search.library import DAMAGED, Library
+from loganalyzer.search.v1 import query_pb2, search_pb2
+from services.search import requests
 from services.search.query import key_of
-from services.search.requests import DOMAIN
+from services.search.seam import LogIndex, Snapshot
+from services.search.workspaces import Workspaces
 
-__all__ = ["Job", "Jobs"]
+__all__ = ["Asks", "Job", "Jobs"]
 
 T = TypeVar("T")
+#: Requests that ask for lines: a parent, a query and a range of times.
+Asks = (
+    search_pb2.SearchRequest
+    | search_pb2.GetHistogramRequest
+    | search_pb2.GetTopValuesRequest
+    | search_pb2.ExportLogsRequest
+    | search_pb2.GetTemplatesRequest
+    | search_pb2.ExplainQueryRequest
+)
 _tracer = trace.get_tracer("loganalyzer.search")
 
 
-class _AbandonedError(Exception):
-    """Nobody waits for this search any more."""
-
-
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A query over a view. `abandon` ends the work in the threads at the next split or chunk."""
+    """`key` is equal for queries that mean the same."""
 
-    def __init__(self, workspace: str, view: View, query: query_pb2.Query, library: Library) -> None:
-        self.workspace = workspace
-        self.view = view
-        self.query = query
-        #: Equal for queries that mean the same.
-        self.key = key_of(query)
-        self._library = library
-        self._abandoned = threading.Event()
-
-    def plan(self, order: Order, after: Place | None = None) -> Plan:
-        """What `execute` needs."""
-        return Plan(query=self.query, order=order, after=after, open_split=self._library.reader, check=self.check)
-
-    def messages(self) -> Messages:
-        """Makes messages of the lines that are found."""
-        return Messages(self.view, self._library.reader)
-
-    def abandon(self) -> None:
-        """Nobody waits any more."""
-        self._abandoned.set()
-
-    def check(self) -> None:
-        """Raises where nobody waits any more."""
-        if self._abandoned.is_set():
-            raise _AbandonedError
+    workspace: str
+    snapshot: Snapshot
+    query: query_pb2.Query
+    key: bytes
 
     def span(self) -> trace.Span:
         """The span of the search, not yet ended."""
@@ -68,34 +49,32 @@ class Job:
 
 
 class Jobs:
-    """Makes jobs, and runs their blocking work in threads."""
+    """Makes jobs, and runs blocking work in threads."""
 
-    def __init__(self, catalog: Catalog, library: Library, executor: Executor) -> None:
-        self._catalog = catalog
-        self._library = library
+    def __init__(self, index: LogIndex, workspaces: Workspaces, executor: Executor) -> None:
+        self.index = index
+        self._workspaces = workspaces
         self._executor = executor
 
-    def make(self, workspace: str, query: query_pb2.Query) -> Job:
-        """A job over what is published now."""
-        return Job(workspace, self._catalog.view(workspace), query, self._library)
+    async def make(self, request: Asks) -> Job:
+        """The job of a request. InvalidArgument, NotFound and so on where there is none; QuerySyntaxError as well."""
+        workspace = requests.workspace_of(request.parent)
+        query = requests.query_of(
+            request.query,
+            request.start_time if request.HasField("start_time") else None,
+            request.end_time if request.HasField("end_time") else None,
+        )
+        return Job(workspace, await self.snapshot(workspace), query, key_of(query))
+
+    async def snapshot(self, workspace: str) -> Snapshot:
+        """What a workspace holds now, if it can be searched."""
+        await self.require(workspace)
+        return self.index.snapshot(workspace)
+
+    async def require(self, workspace: str) -> None:
+        """Returns if a workspace can be searched (`Workspaces.require`)."""
+        await self._workspaces.require(workspace, has_logs=self.index.snapshot(workspace).line_count > 0)
 
     async def blocking(self, work: Callable[[], T]) -> T:
         """Does blocking work in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    async def run(self, job: Job, work: Callable[[], T]) -> T:
-        """Does a job's blocking work in a thread, which is told when the caller has gone.
-
-        DataLoss where a split cannot be read; Aborted where that is so because the workspace was emptied meanwhile.
-        """
-        try:
-            return await self.blocking(work)
-        except asyncio.CancelledError:
-            job.abandon()
-            raise
-        except (DataLoss, *DAMAGED) as error:
-            if self._catalog.view(job.workspace).generation != job.view.generation:
-                raise Aborted("the logs of the workspace were changed meanwhile") from error
-            if isinstance(error, DataLoss):
-                raise
-            raise DataLoss("a split cannot be read", reason="SPLIT_DAMAGED", domain=DOMAIN) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import zstandard
@@ -11,7 +11,7 @@ import zstandard
 from kit.errors import DataLoss
 from loganalyzer.search.v1 import search_pb2
 from services.search.catalog import Published
-from services.search.index import SCHEMA_VERSION, read_meta, split_path
+from services.search.index import SUPPORTED, SplitWriter, read_meta, split_path
 from services.search.index.engine import TantivySplit
 from services.search.index.layout import remove_tree
 from services.search.index.split import FrameCache, SplitReader
@@ -30,10 +30,14 @@ class Library:
 
     def __init__(self, root: Path, *, open_splits: int, frames: int, opener: Opener = TantivySplit) -> None:
         self._root = root
-        self._readers: LruCache[Path, SplitReader] = LruCache(open_splits)
+        self._readers: LruCache[tuple[str, str], SplitReader] = LruCache(open_splits)
         self._frames: FrameCache = LruCache(frames)
         self._opener = opener
         self._lock = threading.Lock()
+
+    def writer(self, workspace: str, split_id: str) -> SplitWriter:
+        """Begins a split."""
+        return SplitWriter(self._root, workspace, split_id)
 
     def reader(self, published: Published) -> SplitReader:
         """The reader of a published split. DataLoss where it cannot be opened."""
@@ -41,8 +45,9 @@ class Library:
 
     def check(self, workspace: str, split: search_pb2.Split) -> str:
         """Why a split cannot be published as described; "" when it can."""
-        if split.schema_version != SCHEMA_VERSION:
-            return f"has format {split.schema_version}, this program reads {SCHEMA_VERSION}"
+        if split.schema_version not in SUPPORTED:
+            known = " and ".join(map(str, SUPPORTED))
+            return f"has format {split.schema_version}, this program reads {known}"
         try:
             path = split_path(self._root, workspace, split.id)
             if not path.is_dir():
@@ -56,23 +61,27 @@ class Library:
             return f"cannot be read: {error}"
         return ""
 
+    def forget(self, workspace: str, split_ids: Collection[str]) -> None:
+        """Lets go of splits that are not searched any more."""
+        self._readers.drop(lambda key: key[0] == workspace and key[1] in split_ids)
+
     def remove(self, workspace: str) -> None:
         """Removes the folders of all splits of a workspace. Searches under way keep what they have open."""
         folder = split_path(self._root, workspace, "any").parent
-        self._readers.drop(lambda path: path.parent == folder)
+        self._readers.drop(lambda key: key[0] == workspace)
         self._frames.drop(lambda key: key[0].parent == folder)
         remove_tree(folder)
 
     def _open(self, workspace: str, split_id: str) -> SplitReader:
-        path = split_path(self._root, workspace, split_id)
-        reader = self._readers.get(path)
+        key = (workspace, split_id)
+        reader = self._readers.get(key)
         if reader is None:
             with self._lock:
-                reader = self._readers.get(path)
+                reader = self._readers.get(key)
                 if reader is None:
                     try:
-                        reader = self._opener(path, self._frames)
+                        reader = self._opener(split_path(self._root, workspace, split_id), self._frames)
                     except DAMAGED as error:
                         raise DataLoss(f"split {split_id} cannot be read", reason="SPLIT_DAMAGED") from error
-                    self._readers.put(path, reader)
+                    self._readers.put(key, reader)
         return reader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 import struct
 
@@ -12,17 +13,19 @@ from google.protobuf import timestamp_pb2
 
 from kit.errors import FieldViolation, InvalidArgument
 from loganalyzer.search.v1 import query_pb2
-from services.search.execute import Place
-from services.search.index.split import Order
+from services.search.plans import Order
 from services.search.query import QuerySyntaxError, normalise, parse, with_times
 
 __all__ = [
     "DOMAIN",
+    "list_place_of",
+    "list_token_of",
     "log_of",
     "number_of",
     "order_of",
     "place_of",
     "query_of",
+    "source_of",
     "token_of",
     "unreadable_query",
     "workspace_of",
@@ -33,8 +36,9 @@ DOMAIN = "loganalyzer"
 
 _WORKSPACE = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})")
 _LOG = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})/logs/([a-z0-9]{1,32})-([1-9][0-9]{0,17})")
-# Version, hash of what was asked for, whether the place has a time, time, split, row.
-_TOKEN = struct.Struct(">B8s?qQQ")
+_SOURCE = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})/logSources/([a-z0-9]{1,32})")
+# Version and hash of what was asked for; the place, which only the index reads, follows.
+_TOKEN = struct.Struct(">B8s")
 _TOKEN_VERSION = 1
 
 
@@ -52,6 +56,14 @@ def log_of(name: str) -> tuple[str, str, int]:
     if found is None:
         raise invalid("name", 'must be "workspaces/{workspace}/logs/{id}" with the id of a hit')
     return found[1], found[2], int(found[3])
+
+
+def source_of(name: str) -> tuple[str, str]:
+    """(workspace id, source id) in "workspaces/{workspace}/logSources/{source}"."""
+    found = _SOURCE.fullmatch(name)
+    if found is None:
+        raise invalid("name", 'must be "workspaces/{workspace}/logSources/{id}"')
+    return found[1], found[2]
 
 
 def query_of(
@@ -94,28 +106,46 @@ def number_of(value: int, field: str, *, default: int, largest: int | None = Non
     return value or default
 
 
-def token_of(place: Place, workspace: str, query: bytes, order: Order) -> str:
+def token_of(place: bytes, workspace: str, query: bytes, order: Order) -> str:
     """The page token of what follows `place`."""
-    packed = _TOKEN.pack(
-        _TOKEN_VERSION, _asked(workspace, query, order), place.time is not None, place.time or 0, place.seq, place.row
-    )
+    packed = _TOKEN.pack(_TOKEN_VERSION, _asked(workspace, query, order)) + place
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def place_of(token: str, workspace: str, query: bytes, order: Order) -> Place | None:
-    """Where the page begins; None for the first one."""
+def place_of(token: str, workspace: str, query: bytes, order: Order) -> bytes:
+    """Where the page begins; b"" for the first one."""
     if not token:
-        return None
+        return b""
     try:
         packed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        version, asked, dated, time, seq, row = _TOKEN.unpack(packed)
+        version, asked = _TOKEN.unpack_from(packed)
     except (binascii.Error, ValueError, struct.error):
         version = None
-    if version != _TOKEN_VERSION:
+    if version != _TOKEN_VERSION or len(packed) == _TOKEN.size:
         raise invalid("page_token", "is not a token that a search gave")
     if asked != _asked(workspace, query, order):
         raise invalid("page_token", "belongs to another query, order or workspace")
-    return Place(time if dated else None, seq, row)
+    return packed[_TOKEN.size :]
+
+
+def list_token_of(last: tuple[str, str], asked: bytes) -> str:
+    """The page token of what follows `last` in a list of (name, id); `asked` is what it was filtered by."""
+    text = json.dumps([hashlib.blake2b(asked, digest_size=8).hexdigest(), *last])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def list_place_of(token: str, asked: bytes) -> tuple[str, str]:
+    """Behind what the page begins; ("", "") for the first one."""
+    if not token:
+        return "", ""
+    try:
+        packed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        digest, name, identifier = (str(part) for part in json.loads(packed))
+    except (binascii.Error, ValueError, TypeError):
+        raise invalid("page_token", "is not a token of this list") from None
+    if digest != hashlib.blake2b(asked, digest_size=8).hexdigest():
+        raise invalid("page_token", "belongs to another list")
+    return name, identifier
 
 
 def invalid(field: str, description: str) -> InvalidArgument:

@@ -1,237 +1,430 @@
-var g,Ie,ce,J,ue,At,Re,Pt,je,fe,le,Bn,$t=Symbol.for("pv"),qt={},Ht=[],zn=/^m(i|n|o|s|text|space)$/,_e=Array.isArray,pe=Ht.slice,at=Object.assign;function rt(t){t&&t.parentNode&&t.remove()}function Lt(t,e,n){var o,a,r,s={},i=arguments.length;for(r in e)r=="key"?o=e[r]:r=="ref"&&typeof t!="function"?a=e[r]:s[r]=e[r];return i>2&&(s.children=i>3?pe.call(arguments,2):n),wt(t,s,o,a,null)}function wt(t,e,n,o,a){var r={type:t,props:e,key:n,ref:o,__k:null,__:null,__b:0,__e:null,__c:null,constructor:$t,__v:a||++Ie,__i:-1,__u:0};return!a&&g.vnode&&g.vnode(r),r}function st(t){return t.children}function _t(t,e){this.props=t,this.context=e,this.__g=0}function Z(t,e){if(e==null)return t.__&&Z(t.__,t.__i+1);for(var n;e<t.__k.length;e++)if((n=t.__k[e])&&n.__e)return n.__e;return typeof t.type!="function"||t.props.__P?null:Z(t)}function Vn(t){var e,n=t.__v,o=n.__e,a=[],r=[],s=t.__P;s&&((e=at({constructor:$t},n)).__v=n.__v+1,g.vnode&&g.vnode(e),he(s,e,n,t.__n,s.namespaceURI,32&n.__u?[o]:null,a,o||Z(n),32&n.__u,r),e.__v=n.__v,e.__.__k[e.__i]=e,Ge(a,e,r),n.__=n.__e=null,e.__e!=o&&Fe(e))}function Fe(t){if((t=t.__)&&t.__c&&!t.props.__P)return t.__e=null,t.__k.some(function(e){return e&&(t.__e=e.__e)}),Fe(t)}function He(t){(8&t.__g||(t.__g|=8,J.push(t),At++))&&ue==g.debounceRendering||((ue=g.debounceRendering)||queueMicrotask)(We)}function We(){try{for(var t,e=1;J.length;)J.length>e&&J.sort(Re),t=J.shift(),e=J.length,8&t.__g&&Vn(t)}finally{(At=J.length)&&(ue||queueMicrotask)(We)}}function Be(t,e,n,o,a,r,s,i,l,f,c){var v,p,u,d,C,y,b=o.__k||Ht,m=e.length;for(l=Gn(n,e,b,l,m),v=0;v<m;v++)(u=n.__k[v])!=null&&(p=~u.__i&&b[u.__i]||qt,u.__i=v,y=he(t,u,p,a,r,s,i,l,f,c),d=u.__e,(p.ref!=u.ref||8&p.__u)&&(p.ref&&de(p.ref,null,u,p),u.ref&&c.push(u.ref,u.__c||d,u)),C=C||d,4&u.__u?(l=ze(u,l,t,!p.__v),p.__e&&(p.__e=null)):typeof u.type=="function"&&y!==void 0?l=y:d&&(l=d.nextSibling),u.__u&=-21);return n.__e=C,l}function Gn(t,e,n,o,a){var r,s,i,l,f,c,v,p,u,d=n.length,C=d,y=0,b=0,m=t.__k=Array(a);for(r=0;r<a;r++)(s=e[r])!=null&&typeof s!="boolean"&&typeof s!="function"?(typeof s!="object"||s.constructor===String?s=m[r]=wt(null,s):_e(s)?s=m[r]=wt(st,{children:s}):s.constructor===$t&&s.__b?s=m[r]=wt(s.type,s.props,s.key,s.ref,s.__v):m[r]=s,l=r+y,s.__=t,s.__b=t.__b+1,i=null,~(f=s.__i=Jn(s,n,l,C))&&(C--,(i=n[f])&&(i.__u|=2)),i&&i.__v?(s.__u|=16,f==l-1?y--:f==l+1?y++:f!=l&&(f>l?y--:y++,b=1)):(~f||(a>d?y--:a<d&&y++),typeof s.type!="function"&&(s.__u|=4))):m[r]=null;if(b){for(c=[],v=[],r=0;r<a;r++)if((s=m[r])&&16&s.__u){for(y=0,p=c.length;y<p;)c[u=y+p>>1]<s.__i?y=u+1:p=u;c[y]=s.__i,v[r]=y+1}for(y=c.length;r--;)v[r]&&(v[r]==y?y--:m[r].__u|=4)}if(C)for(r=0;r<d;r++)!(i=n[r])||2&i.__u||(i.__e==o&&(o=Z(i)),ve(i,i));return o}function ze(t,e,n,o){var a,r,s,i;if(typeof t.type=="function"){if(t.props.__P)return e;if(a=t.__k)for(r=0;r<a.length;r++)a[r]&&(a[r].__=t,e=ze(a[r],e,n,!1));return e}for(e&&!e.parentNode&&(e=Z(t))&&!e.parentNode&&(e=null),s=t.__e,i=e;i&&i.nodeType==8;)i=i.nextSibling;for(s!=i&&(!o&&n.moveBefore&&s.parentNode?n.moveBefore(s,e):n.insertBefore(s,e||null)),e=s;(e=e&&e.nextSibling)&&e.nodeType==8&&!e.data.startsWith("$s"););return e}function Jn(t,e,n,o){var a,r=t.key,s=t.type,i=e[n],l=i&&!(2&i.__u);if(i===null&&r==null||l&&r==i.key&&s==i.type)return n;if(o>(l?1:0)){for(a=n-1;a>=0;a--)if((i=e[a])&&!(2&i.__u)&&r==i.key&&s==i.type)return a;for(a=n+1;a<e.length;a++)if((i=e[a])&&!(2&i.__u)&&r==i.key&&s==i.type)return a}return-1}function Le(t,e,n){n==null&&(n=""),e[0]=="-"?t.setProperty(e,n):t[e]=n}function Ot(t,e,n,o,a){var r,s;if(e=="style")if(typeof n=="string")t.style.cssText=n;else{if(typeof o=="string"&&(t.style.cssText=o=""),o)for(e in o)n&&e in n||Le(t.style,e);if(n)for(e in n)o&&n[e]==o[e]||Le(t.style,e,n[e])}else if(e[0]=="o"&&e[1]=="n")typeof n!="function"&&(n=null),typeof o!="function"&&(o=null),(t.__e||(t.__e={}))[e]=n,n&&o||(s=le[e]||(le[e]=Zn(e)),(t.__a||(t.__a={}))[e]=fe,r=e!=(e=e.replace(je,"$1")),(e=e.slice(2))[0]<"a"&&(e=e.toLowerCase()),n?t.addEventListener(e,s,r):t.removeEventListener(e,s,r));else{if(a=="http://www.w3.org/2000/svg")e=e.replace(/xlink(H|:h)/,"h").replace(/sName$/,"s");else if(e!="width"&&e!="height"&&e!="href"&&e!="list"&&e!="form"&&e!="tabIndex"&&e!="download"&&e!="rowSpan"&&e!="colSpan"&&e!="role"&&e!="popover"&&e in t)try{return void(t[e]=n??"")}catch{}if(typeof n=="function")return;n==null||n===!1&&e[4]!="-"?t.removeAttribute(e):t.setAttribute(e,e=="popover"&&n==1?"":n)}}function Zn(t){return function(e){var n=this.__e;if(n){if(n=n[t],e[Pt]==null)e[Pt]=fe++;else if(e[Pt]<this.__a[t])return;return n(g.event?g.event(e):e)}}}function he(t,e,n,o,a,r,s,i,l,f){var c,v,p,u,d,C,y,b,m,N,k,ie,Ae,Mt,nt,qe,G,ot,j=e.type;if(e.constructor!==$t)return null;128&n.__u&&(l=32&n.__u,c=n.__c.__z)&&(e.__u|=l,v=r=[],c.nodeType==8?i=Ut(c,r):r.push(c),i=r[0]||i),(c=g.__b)&&c(e);t:if(typeof j=="function"){p=s.length;try{if(b=e.props,m=(c=j.prototype)&&c.render,N=(c=j.contextType)&&o[c.__c],k=c?N?N.props.value:c.__:o,(u=n.__c)?(e.__c=u,2&u.__g&&(u.__g|=1)):(m?e.__c=u=new j(b,k):(e.__c=u=new _t(b,k),u.constructor=j,u.render=Qn),N&&N.sub(u),u.state||(u.state={}),u.__n=o,u.__g|=8,u.__h=[],u.__k=[]),m&&(u.__s||(u.__s=u.state),j.getDerivedStateFromProps&&(u.__s==u.state&&(u.__s=at({},u.__s)),at(u.__s,j.getDerivedStateFromProps(b,u.__s)))),d=u.props,C=u.state,u.__v=e,n.__c){if(b!==d&&m&&!j.getDerivedStateFromProps&&u.componentWillReceiveProps&&u.componentWillReceiveProps(b,k),e.__v==n.__v&&!(8&u.__g)||!(4&u.__g)&&u.shouldComponentUpdate&&u.shouldComponentUpdate(b,u.__s,k)===!1){e.__v!=n.__v&&(u.props=b,u.state=u.__s,u.__g&=-9),e.__e=n.__e,e.__k=n.__k,e.__k.some(function(D){D&&(D.__=e)}),Ht.push.apply(u.__h,u.__k),u.__k=[],u.__h.length&&s.push(u),i=Z(n);break t}u.componentWillUpdate&&u.componentWillUpdate(b,u.__s,k),m&&u.componentDidUpdate&&u.__h.push(function(){u.componentDidUpdate(d,C,y)})}else m&&!j.getDerivedStateFromProps&&u.componentWillMount&&u.componentWillMount(),m&&u.componentDidMount&&u.__h.push(u.componentDidMount);u.context=k,u.props=b,u.__P=t,u.__g&=-5,ie=g.__r,Ae=m?25:0;do u.__g&=-9,ie&&ie(e),c=u.render(u.props,u.state=u.__s,u.context);while(8&u.__g&&++Ae<25);m&&(Ht.push.apply(u.__h,u.__k),u.__k=[]),u.state=u.__s,u.getChildContext&&(o=at({},o,u.getChildContext())),m&&n.__c&&u.getSnapshotBeforeUpdate&&(y=u.getSnapshotBeforeUpdate(d,C)),Mt=c&&c.type===st&&c.key==null?c.props.children:c,b.__P&&(c=i,a=(t=b.__P).namespaceURI,l=r=null,n.props&&n.props.__P!=t&&(n.__k.some(function(D){D&&ve(D,D)}),n.__k=null),i=n.__k?Z(n,0):null),i=Be(t,_e(Mt)?Mt:[Mt],e,n,o,a,r,s,i,l,f),b.__P&&(e.__e=null,i=c),e.__u&=-161,v&&v.some(rt),u.__h.length&&s.push(u),1&u.__g&&(u.__g&=-4)}catch(D){if(s.length=p,e.__v=null,l||r)if(D&&D.then){if(e.__u|=128|l,r){for(~(G=r.indexOf(i||void 0))||(G=r.length);(ot=r[G-1])&&ot.nodeType==8;)G--;for(;G<r.length;G++)if(ot=r[G])if(r[G]=null,nt){if(ot==qe)break}else{if(ot.nodeType!=8)break;ot.data.startsWith("$s")&&(qe=Ut(nt=ot))}}if(!nt){for(;i&&i.nodeType==8&&i.nextSibling;)i=i.nextSibling;nt=i}(c=Ut(nt=e.__c.__z||(e.__c.__z=nt)))?(e.__e=nt,i=c):e.__e=i,i=i&&i.nextSibling}else r&&r.some(rt);else e.__e=n.__e;e.__k||(e.__k=n.__k||[]),D&&D.then||Ve(e),g.__e(D,e,n)}}else i=e.__e=Kn(n.__e,e,n,o,a,r,s,l,f,t);return(c=g.diffed)&&c(e),i}function Ut(t,e){if(t&&t.nodeType==8&&t.data.startsWith("$s"))for(var n=1;t=t.nextSibling;){if(t.nodeType==8){if(t.data.startsWith("$s"))n++;else if(t.data.startsWith("/$s")&&!--n)return t}e&&e.push(t)}}function Ve(t){t&&(t.__c&&(t.__c.__g|=4),t.__k&&t.__k.some(Ve))}function Ge(t,e,n){for(var o=0;o<n.length;)de(n[o++],n[o++],n[o++]);g.__c&&g.__c(e,t),t.some(function(a){try{t=a.__h,a.__h=[],t.some(function(r){r.call(a)})}catch(r){g.__e(r,a.__v)}})}function Kn(t,e,n,o,a,r,s,i,l,f){var c,v,p,u,d,C,y,b,m=n.props||qt,N=e.props,k=e.type;if(k=="svg"?a="http://www.w3.org/2000/svg":k=="math"?a="http://www.w3.org/1998/Math/MathML":a||(a="http://www.w3.org/1999/xhtml"),r){for(c=0;c<r.length;c++)if((d=r[c])&&(k?d.localName==k:d.nodeType==3)){t=d,r[c]=null;break}}if(!t){if(b=f.ownerDocument||document,!k)return b.createTextNode(N);t=b.createElementNS(a,k,N.is?N:f),i&&(g.__m&&g.__m(e,r),i=!1),r=null}if(k){if(f=k=="template"&&t.content||t,r=k=="textarea"&&N.defaultValue!=null?null:r&&pe.call(f.childNodes),!i&&r)for(m={},c=0;c<t.attributes.length;c++)m[(d=t.attributes[c]).name]=d.value;for(c in m)d=m[c],c=="dangerouslySetInnerHTML"?p=d:c=="children"||c in N||c=="value"&&"defaultValue"in N||c=="checked"&&"defaultChecked"in N||Ot(t,c,null,d,a);for(c in N)d=N[c],c=="children"?u=d:c=="dangerouslySetInnerHTML"?v=d:c=="value"?C=d:c=="checked"?y=d:i&&typeof d!="function"||m[c]===d||Ot(t,c,d,m[c],a);v?(i||p&&(v.__html==p.__html||v.__html==t.innerHTML)||(t.innerHTML=v.__html),e.__k=[]):(p&&(t.textContent=""),(k=="foreignObject"||a=="http://www.w3.org/1998/Math/MathML"&&zn.test(k))&&(a="http://www.w3.org/1999/xhtml"),Be(f,_e(u)?u:[u],e,n,o,a,r,s,r?r[0]:n.__k&&Z(n,0),i,l),r&&r.some(rt)),i&&k!="textarea"||(c="value",k=="progress"&&C==null?t.removeAttribute(c):C==null||C===t[c]&&(k!="progress"||C)||Ot(t,c,C,m[c],a),c="checked",y!=null&&y!=t[c]&&Ot(t,c,y,m[c],a))}else m===N||i&&t.data==N||(t.data=N);return t}function de(t,e,n,o){try{typeof t=="function"?e?e.__x=t(e)||1:o&&(o=o.__c||o.__e)&&(e=o.__x)&&(o.__x=null,typeof e=="function"?e():t(null)):t.current=e}catch(a){g.__e(a,n)}}function ve(t,e,n){var o,a,r,s;if(g.unmount&&g.unmount(t),!(o=t.ref)||o.current&&o.current!=t.__e||de(o,null,e,t),o=t.__c){if(o.componentWillUnmount)try{o.componentWillUnmount()}catch(i){g.__e(i,e)}o.__P=o.__n=null}if(o=t.__k)for(s=0;s<o.length;s++)o[s]&&ve(o[s],e,typeof t.type!="function"||n&&!t.props.__P);!n&&(o=t.__c)&&(o=o.__z)&&(a=Ut(o,r=[]))&&(o==t.__e&&r.some(rt),rt(a),rt(o)),n||rt(t.__e),t.__e=t.__c=t.__=null}function Qn(t,e,n){return this.constructor(t,n)}function Je(t,e){var n,o,a,r;g.__&&g.__(t,e),e.nodeType==9&&(e=e.documentElement),o=(n=t&&32&t.__u)?null:e.__k,e.__k=wt(st,{children:[t]}),a=[],r=[],he(e,e.__k,o||qt,qt,e.namespaceURI,o?null:e.firstChild?pe.call(e.childNodes):null,a,o?o.__e:e.firstChild,n,r),Ge(a,e.__k,r),e.__k.props.children=null}g={__e:function(t,e,n,o){for(var a,r,s;e=e.__;)if((a=e.__c)&&!(1&a.__g)){a.__g|=4;try{if((s=(r=a.constructor)&&r.getDerivedStateFromError)&&a.setState(r.getDerivedStateFromError(t)),a.componentDidCatch&&(a.componentDidCatch(t,o||{}),s=1),s&&8&a.__g)return void(a.__g|=2)}catch(i){t=i}}throw At=0,t}},Ie=0,ce=function(t){return t!=null&&t.constructor===$t},_t.prototype.setState=function(t,e){var n=this.__s;n&&n!=this.state||(n=this.__s=at({},this.state)),typeof t=="function"&&(t=t(at({},n),this.props)),t&&(at(n,t),this.__v&&(e&&this.__k.push(e),He(this)))},_t.prototype.forceUpdate=function(t){this.__v&&(this.__g|=4,t&&this.__h.push(t),He(this))},_t.prototype.render=st,J=[],At=0,Re=function(t,e){return t.__v.__b-e.__v.__b},Pt=Symbol(),je=/(PointerCapture)$|Capture$/i,fe=0,le={},Bn=0;var It,E,me,Ze,Xn=Object.is,ge=0,rn=[],ye=[],x=g,Ke=x.__b,Qe=x.__r,Xe=x.diffed,Ye=x.__c,tn=x.unmount,en=x.__;function an(t,e){x.__h&&x.__h(E,t,ge||e),ge=0;var n=E.__H||(E.__H={__:[],__h:[]});return t>=n.__.length&&n.__.push({}),n.__[t]}function $e(t,e){var n=an(It++,3);!x.__s&&sn(n.__H,e)&&(n.__P=!0,n.__=t,n.u=e,E.__H.__h.push(n))}function be(t){return ge=5,Rt(function(){return{current:t}},[])}function Rt(t,e){var n=an(It++,7);return sn(n.__H,e)&&(n.__=t(),n.__H=e),n.__}function Yn(){var t;do{for(;t=ye.shift();)try{bt(t)}catch(n){x.__e(n,{__:(t=t.__P)&&t.__v})}for(;t=rn.shift();){var e=t.__H;if(t.__P&&e)try{e.__h.some(bt),e.__h.some(we),e.__h=[]}catch(n){e.__h=[],x.__e(n,t.__v)}}}while(ye.length)}x.__b=function(t){E=null,Ke&&Ke(t)},x.__=function(t,e){t&&e.__k&&e.__k.__m&&(t.__m=e.__k.__m),en&&en(t,e)},x.__r=function(t){Qe&&Qe(t),It=0;var e=(E=t.__c).__H;e&&(me==E?E.__h=[]:(e.__h.some(bt),e.__h.some(we),It=0),e.__h=[],e.__.some(function(n){n.__N&&(n.__=n.__N),n.u=n.__N=void 0})),me=E},x.diffed=function(t){Xe&&Xe(t);var e=t.__c;e&&e.__H&&(e.__H.__h.length&&on(rn.push(e)),e.__H.__.some(function(n){n.u&&(n.__H=n.u)})),me=E=null},x.__c=function(t,e){e.some(function(n){try{n.__h.some(bt),n.__h=n.__h.filter(function(o){return!o.__||we(o)})}catch(o){n.__h=[function(){throw o}]}}),Ye&&Ye(t,e)},x.unmount=function(t){tn&&tn(t);var e,n,o=t.__c;o&&o.__H&&(o.__H.__.some(function(a){try{if(a.__P&&a.__c){if(n===void 0){for(n=t.__;n&&(!n.__c||!n.__c.__P);)n=n.__;n=n&&n.__c}a.__P=n,on(ye.push(a))}else bt(a)}catch(r){e=r}}),o.__H=void 0,e&&x.__e(e,o.__v))};var nn=typeof requestAnimationFrame=="function";function to(t){var e,n=function(){clearTimeout(o),nn&&cancelAnimationFrame(e),setTimeout(t)},o=setTimeout(n,35);nn&&(e=requestAnimationFrame(n))}function on(t){t!=1&&Ze==x.requestAnimationFrame||((Ze=x.requestAnimationFrame)||to)(Yn)}function bt(t){var e=E,n=t.__c;typeof n=="function"&&(t.__c=void 0,n()),E=e}function we(t){var e=E;t.__c=t.__(),E=e}function sn(t,e){return!t||t.length!=e.length||e.some(function(n,o){return!Xn(n,t[o])})}var eo=Symbol.for("preact-signals");function Bt(){if(F>1)F--;else{var t,e=!1;for((function(){var a=Ft;for(Ft=void 0;a!==void 0;){var r=a.S;if(r.v===a.v)for(var s=r.t;s!==void 0;s=s.x)s.i===a.i&&(s.i=r.i);a=a.o}})();xt!==void 0;){var n=xt;for(xt=void 0,jt++;n!==void 0;){var o=n.u;if(n.u=void 0,n.f&=-3,!(8&n.f)&&ln(n))try{n.c()}catch(a){e||(t=a,e=!0)}n=o}}if(jt=0,F--,e)throw t}}function W(t){if(F>0)return t();ke=++no,F++;try{return t()}finally{Bt()}}var kt,w=void 0;function St(t){var e=w,n=kt;w=void 0,kt=void 0;try{return t()}finally{w=e,kt=n}}var xt=void 0,F=0,jt=0,no=0,ke=0,Ft=void 0,Wt=0;function un(t){if(w!==void 0){var e=t.n;if(e===void 0||e.t!==w)return e={i:0,S:t,p:w.s,n:void 0,t:w,e:void 0,x:void 0,r:e},w.s!==void 0&&(w.s.n=e),w.s=e,t.n=e,32&w.f&&t.S(e),e;if(e.i===-1)return e.i=0,e.n!==void 0&&(e.n.p=e.p,e.p!==void 0&&(e.p.n=e.n),e.p=w.s,e.n=void 0,w.s.n=e,w.s=e),e}}function S(t,e){this.v=t,this.i=0,this.n=void 0,this.t=void 0,this.l=0,this.W=e?.watched,this.Z=e?.unwatched,this.name=e?.name}S.prototype.brand=eo;S.prototype.h=function(){return!0};S.prototype.S=function(t){var e=this,n=this.t;n!==t&&t.e===void 0&&(t.x=n,this.t=t,n!==void 0?n.e=t:St(function(){var o;(o=e.W)==null||o.call(e)}))};S.prototype.U=function(t){var e=this;if(this.t!==void 0){var n=t.e,o=t.x;n!==void 0&&(n.x=o,t.e=void 0),o!==void 0&&(o.e=n,t.x=void 0),t===this.t&&(this.t=o,o===void 0&&St(function(){var a;(a=e.Z)==null||a.call(e)}))}};S.prototype.subscribe=function(t){var e=this;return H(function(){var n=e.value;St(function(){return t(n)})},{name:"sub"})};S.prototype.valueOf=function(){return this.value};S.prototype.toString=function(){return this.value+""};S.prototype.toJSON=function(){return this.value};S.prototype.peek=function(){var t=this;return St(function(){return t.value})};Object.defineProperty(S.prototype,"value",{get:function(){var t=un(this);return t!==void 0&&(t.i=this.i),this.v},set:function(t){if(t!==this.v){if(jt>100)throw new Error("Cycle detected");(function(n){F!==0&&jt===0&&n.l!==ke&&(n.l=ke,Ft={S:n,v:n.v,i:n.i,o:Ft})})(this),this.v=t,this.i++,Wt++,F++;try{for(var e=this.t;e!==void 0;e=e.x)e.t.N()}finally{Bt()}}}});function h(t,e){return new S(t,e)}function ln(t){for(var e=t.s;e!==void 0;e=e.n)if(e.S.i!==e.i||!e.S.h()||e.S.i!==e.i)return!0;return!1}function cn(t){for(var e=t.s;e!==void 0;e=e.n){var n=e.S.n;if(n!==void 0&&(e.r=n),e.S.n=e,e.i=-1,e.n===void 0){t.s=e;break}}}function fn(t){for(var e=t.s,n=void 0;e!==void 0;){var o=e.p;e.i===-1?(e.S.U(e),o!==void 0&&(o.n=e.n),e.n!==void 0&&(e.n.p=o)):n=e,e.S.n=e.r,e.r!==void 0&&(e.r=void 0),e=o}t.s=n}function it(t,e){S.call(this,void 0,e),this.x=t,this.s=void 0,this.g=Wt-1,this.f=4}it.prototype=new S;it.prototype.h=function(){if(this.f&=-3,1&this.f)return!1;if((36&this.f)==32||(this.f&=-5,this.g===Wt))return!0;if(this.g=Wt,this.f|=1,this.i>0&&!ln(this))return this.f&=-2,!0;var t=w;try{cn(this),w=this;var e=this.x();(16&this.f||this.v!==e||this.i===0)&&(this.v=e,this.f&=-17,this.i++)}catch(n){this.v=n,this.f|=16,this.i++}return w=t,fn(this),this.f&=-2,!0};it.prototype.S=function(t){if(this.t===void 0){this.f|=36;for(var e=this.s;e!==void 0;e=e.n)e.S.S(e)}S.prototype.S.call(this,t)};it.prototype.U=function(t){if(this.t!==void 0&&(S.prototype.U.call(this,t),this.t===void 0)){this.f&=-33;for(var e=this.s;e!==void 0;e=e.n)e.S.U(e)}};it.prototype.N=function(){if(!(2&this.f)){this.f|=6;for(var t=this.t;t!==void 0;t=t.x)t.t.N()}};Object.defineProperty(it.prototype,"value",{get:function(){if(1&this.f)throw new Error("Cycle detected");var t=un(this);if(this.h(),t!==void 0&&(t.i=this.i),16&this.f)throw this.v;return this.v}});function zt(t,e){return new it(t,e)}function _n(t){var e=t.j;if(t.j=void 0,typeof e=="function"){F++;var n=w;w=void 0;try{e()}catch(o){throw t.f&=-2,t.f|=8,xe(t),o}finally{w=n,Bt()}}}function xe(t){for(var e=t.s;e!==void 0;e=e.n)e.S.U(e);t.x=void 0,t.s=void 0,_n(t)}function oo(t){if(w!==this)throw new Error("Out-of-order effect");fn(this),w=t,this.f&=-2;try{8&this.f&&xe(this)}finally{Bt()}}function pt(t,e){this.x=t,this.j=void 0,this.s=void 0,this.u=void 0,this.f=32,this.name=e?.name,kt&&kt.push(this)}pt.prototype.c=function(){var t=this.S();try{if(8&this.f||this.x===void 0)return;var e=this.x();typeof e=="function"&&(this.j=e)}finally{t()}};pt.prototype.S=function(){if(1&this.f)throw new Error("Cycle detected");this.f|=1,this.f&=-9,_n(this),cn(this),F++;var t=w;return w=this,oo.bind(this,t)};pt.prototype.N=function(){2&this.f||(this.f|=2,this.u=xt,xt=this)};pt.prototype.d=function(){this.f|=8,1&this.f||xe(this)};pt.prototype.dispose=function(){this.d()};function H(t,e){var n=new pt(t,e);try{n.c()}catch(a){throw n.d(),a}var o=n.d.bind(n);return o[Symbol.dispose]=o,o}var pn,Gt,Vt,ro=typeof window<"u"&&!!window.__PREACT_SIGNALS_DEVTOOLS__;var hn=[];H(function(){pn=this.N})();function ht(t,e){g[t]=e.bind(null,g[t]||function(){})}function Ct(t){if(Vt){var e=Vt;Vt=void 0,e()}Vt=t&&t.S()}function dn(t){var e=this,n=t.data,o=so(n);o.name="ReactiveDom",o.value=n;var a=Rt(function(){for(var i=e,l=e.__v;l=l.__;)if(l.__c){l.__c.__$f|=4;break}var f=zt(function(){var u=o.value.value;return u===0?0:u===!0?"":u||""}),c=zt(function(){return!Array.isArray(f.value)&&!ce(f.value)}),v=H(function(){if(this.N=vn,c.value){var u=f.value;i.__v&&i.__v.__e&&i.__v.__e.nodeType===3&&(i.__v.__e.data=u)}}),p=e.__$u.d;return e.__$u.d=function(){v(),p.call(this)},[c,f]},[]),r=a[0],s=a[1];return r.value?s.peek():s.value}dn.displayName="ReactiveTextNode";Object.defineProperties(S.prototype,{constructor:{configurable:!0,value:Lt(st,null).constructor},type:{configurable:!0,value:dn},props:{configurable:!0,get:function(){var t=this;return{data:{get value(){return t.value}}}}},__b:{configurable:!0,value:1}});ht("__b",function(t,e){if(Ct(),Gt=void 0,typeof e.type=="string"){var n,o=e.props;for(var a in o)if(a!=="children"){var r=o[a];r instanceof S&&(n||(e.__np=n={}),n[a]=r,o[a]=r.peek())}}t(e)});ht("__r",function(t,e){if(t(e),e.type!==st){Ct();var n,o=e.__c;o&&(o.__$f&=-2,(n=o.__$u)===void 0&&(o.__$u=n=(function(a,r){var s;return H(function(){s=this},{name:r}),s.c=a,s})((function(a){return function(){var r;ro&&((r=this.y)==null||r.call(this)),a.__$f|=1,a.setState({})}})(o),typeof e.type=="function"?e.type.displayName||e.type.name:""))),Gt=o,Ct(n)}});ht("__e",function(t,e,n,o){Ct(),Gt=void 0,t(e,n,o)});ht("diffed",function(t,e){Ct(),Gt=void 0;var n;if(typeof e.type=="string"&&(n=e.__e)){var o=e.__np,a=e.props,r=n.U;if(r)for(var s in r){var i=r[s];i===void 0||o&&s in o||(i.d(),r[s]=void 0)}if(o){r||(r={},n.U=r);for(var l in o){var f=r[l],c=o[l];f===void 0?(f=ao(n,l,c,a),r[l]=f):f.o(c,a)}}}t(e)});function ao(t,e,n,o){var a=e in t&&t.ownerSVGElement===void 0,r=h(n);return{o:function(s,i){r.value=s,o=i},d:H(function(){this.N=vn;var s=r.value.value;o[e]!==s&&(o[e]=s,a?t[e]=s:s!=null&&(s!==!1||e[4]==="-")?t.setAttribute(e,s):t.removeAttribute(e))})}}ht("unmount",function(t,e){if(typeof e.type=="string"){var n=e.__e;if(n){var o=n.U;if(o){n.U=void 0;for(var a in o){var r=o[a];r&&r.d()}}}var s=e.__np;if(s){var i=e.props;for(var l in s)i[l]=s[l]}e.__np=void 0}else{var f=e.__c;if(f){f.__$f|=8;var c=f.__$u;c&&(f.__$u=void 0,c.d())}}t(e)});ht("__h",function(t,e,n,o){o<3&&(e.__$f|=2),t(e,n,o)});_t.prototype.shouldComponentUpdate=function(t,e){if(this.__R)return!0;var n=this.__$u,o=n&&n.s!==void 0;for(var a in e)return!0;if(this.__f||typeof this.u=="boolean"&&this.u===!0){var r=2&this.__$f;if(!(o||r||4&this.__$f)||1&this.__$f)return!0}else if(!(o||4&this.__$f)||3&this.__$f)return!0;for(var s in t)if(s!=="__source"&&t[s]!==this.props[s])return!0;for(var i in this.props)if(!(i in t))return!0;return!1};function so(t,e){return Rt(function(){return h(t,e)},[])}var io=function(t){queueMicrotask(function(){queueMicrotask(t)})};function uo(){W(function(){for(var t;t=hn.shift();)pn.call(t)})}function vn(){hn.push(this)===1&&(g.requestAnimationFrame||io)(uo)}var K=class extends Error{constructor(e,n){super(e.detail||e.title||`The gateway answered ${n}.`),this.status=e.status??n,this.violations=e.violations??[],this.requestId=e.request_id??""}},Se=()=>new K({detail:"The gateway does not answer. Is it running?"},0);async function lo(t){let e=await t.text().catch(()=>"");try{return new K(JSON.parse(e),t.status)}catch{return new K({},t.status)}}async function mn(t,e){let n;try{n=await fetch(t,{credentials:"same-origin",...e})}catch(o){throw o.name==="AbortError"?o:Se()}if(!n.ok)throw await lo(n);return n}function ut(t,e={}){let n=Object.entries(e).filter(([,a])=>a!==""&&a!==void 0),o=new URLSearchParams(n).toString();return o?`${t}?${o}`:t}async function P(t,{method:e="GET",body:n,signal:o}={}){let a={accept:"application/json"};return n!==void 0&&(a["content-type"]="application/json"),(await mn(t,{method:e,headers:a,signal:o,body:n===void 0?void 0:JSON.stringify(n)})).json()}function co(){let t=new TextDecoder,e="";return n=>{let o=(e+t.decode(n,{stream:!0})).split(`
-`);return e=o.pop(),o.filter(a=>a.trim()!=="")}}async function Jt(t,e,n){let a=(await mn(t,{headers:{accept:"application/x-ndjson"},signal:n})).body.getReader(),r=co();try{for(;;){let{done:s,value:i}=await a.read();if(s)return;let l=r(i).map(v=>JSON.parse(v)),f=l.find(v=>v.error&&Object.keys(v).length===1),c=f?l.slice(0,l.indexOf(f)):l;if(c.length&&e(c),f)throw new K(f.error,f.error.status)}}catch(s){throw s.name==="AbortError"||s instanceof K?s:Se()}finally{a.releaseLock()}}function gn(t,e,n){let o=new XMLHttpRequest,a=new Promise((r,s)=>{o.upload.onprogress=i=>n(i.loaded),o.onload=()=>{let i={};try{i=JSON.parse(o.responseText)}catch{}o.status>=200&&o.status<300?r(i):s(new K(i,o.status))},o.onerror=()=>s(Se()),o.onabort=()=>s(new DOMException("cancelled","AbortError"))});return o.open("POST",t),o.setRequestHeader("content-type","application/octet-stream"),o.send(e),{answer:a,cancel:()=>o.abort()}}var wn=function(t,e,n,o){var a;e[0]=0;for(var r=1;r<e.length;r++){var s=e[r++],i=e[r]?(e[0]|=s?1:2,n[e[r++]]):e[++r];s===3?o[0]=i:s===4?o[1]=Object.assign(o[1]||{},i):s===5?(o[1]=o[1]||{})[e[++r]]=i:s===6?o[1][e[++r]]+=i+"":s?(a=t.apply(i,wn(t,i,n,["",null])),o.push(a),i[0]?e[0]|=2:(e[r-2]=0,e[r]=a)):o.push(i)}return o},yn=new Map;function $n(t){var e=yn.get(this);return e||(e=new Map,yn.set(this,e)),(e=wn(this,e.get(t)||(e.set(t,e=(function(n){for(var o,a,r=1,s="",i="",l=[0],f=function(p){r===1&&(p||(s=s.replace(/^\s*\n\s*|\s*\n\s*$/g,"")))?l.push(0,p,s):r===3&&(p||s)?(l.push(3,p,s),r=2):r===2&&s==="..."&&p?l.push(4,p,0):r===2&&s&&!p?l.push(5,0,!0,s):r>=5&&((s||!p&&r===5)&&(l.push(r,0,s,a),r=6),p&&(l.push(r,p,0,a),r=6)),s=""},c=0;c<n.length;c++){c&&(r===1&&f(),f(c));for(var v=0;v<n[c].length;v++)o=n[c][v],r===1?o==="<"?(f(),l=[l],r=3):s+=o:r===4?s==="--"&&o===">"?(r=1,s=""):s=o+s[0]:i?o===i?i="":s+=o:o==='"'||o==="'"?i=o:o===">"?(f(),r=1):r&&(o==="="?(r=5,a=s,s=""):o==="/"&&(r<5||n[c][v+1]===">")?(f(),r===3&&(l=l[0]),r=l,(l=l[0]).push(2,0,r),r=0):o===" "||o==="	"||o===`
-`||o==="\r"?(f(),r=2):s+=o),r===3&&s==="!--"&&(r=4,l=l[0])}return f(),l})(t)),e),arguments,[])).length>1?e:e[0]}var _=$n.bind(Lt);var dt=["trace","debug","info","notice","warn","error","critical","fatal"];function bn(t,e){let n=t.trim(),o=dt.filter(r=>e.includes(r)).map(r=>`level:${r}`);if(o.length===0)return n;let a=o.length===1?o[0]:`(${o.join(" OR ")})`;return n?`(${n}) AND ${a}`:a}function kn({workspace:t,query:e,levels:n,from:o,to:a}){let r=new URLSearchParams;return t&&r.set("w",t),e&&r.set("q",e),n.length&&r.set("l",n.join(",")),o&&r.set("from",o),a&&r.set("to",a),r.toString()}function xn(t){let e=new URLSearchParams(t.replace(/^#/,"")),n=(e.get("l")??"").split(",").filter(o=>dt.includes(o));return{workspace:e.get("w")??"",query:e.get("q")??"",levels:n,from:e.get("from")??"",to:e.get("to")??""}}var Nt=xn(location.hash),B=h([]),$=h(Nt.workspace),Q=h(null),Et=h(null),vt=h(Nt.query),lt=h(Nt.levels),L=h(Nt.from),I=h(Nt.to);function Sn(){let t={workspace:$.value,query:vt.value,levels:lt.value,from:L.value,to:I.value};history.replaceState(null,"",`#${kn(t)}`)}function T(t){t?.name!=="AbortError"&&(Q.value=t)}function Cn(){let t=Q.value;if(!t)return null;let[e,...n]=t.message.split(`
-`),o=(t.violations??[]).map(a=>a.description).filter(a=>!t.message.includes(a));return _`
+var $,$n,He,it,Ue,ce,wn,le,bn,Ie,Fe,Va,Ht=Symbol.for("pv"),fe={},pe=[],Ga=/^m(i|n|o|s|text|space)$/,je=Array.isArray,Be=pe.slice,mt=Object.assign;function vt(t){t&&t.parentNode&&t.remove()}function de(t,e,n){var a,s,o,r={},i=arguments.length;for(o in e)o=="key"?a=e[o]:o=="ref"&&typeof t!="function"?s=e[o]:r[o]=e[o];return i>2&&(r.children=i>3?Be.call(arguments,2):n),Ft(t,r,a,s,null)}function Ft(t,e,n,a,s){var o={type:t,props:e,key:n,ref:a,__k:null,__:null,__b:0,__e:null,__c:null,constructor:Ht,__v:s||++$n,__i:-1,__u:0};return!s&&$.vnode&&$.vnode(o),o}function gt(t){return t.children}function Et(t,e){this.props=t,this.context=e,this.__g=0}function lt(t,e){if(e==null)return t.__&&lt(t.__,t.__i+1);for(var n;e<t.__k.length;e++)if((n=t.__k[e])&&n.__e)return n.__e;return typeof t.type!="function"||t.props.__P?null:lt(t)}function Ja(t){var e,n=t.__v,a=n.__e,s=[],o=[],r=t.__P;r&&((e=mt({constructor:Ht},n)).__v=n.__v+1,$.vnode&&$.vnode(e),We(r,e,n,t.__n,r.namespaceURI,32&n.__u?[a]:null,s,a||lt(n),32&n.__u,o),e.__v=n.__v,e.__.__k[e.__i]=e,Tn(s,e,o),n.__=n.__e=null,e.__e!=a&&kn(e))}function kn(t){if((t=t.__)&&t.__c&&!t.props.__P)return t.__e=null,t.__k.some(function(e){return e&&(t.__e=e.__e)}),kn(t)}function gn(t){(8&t.__g||(t.__g|=8,it.push(t),ce++))&&Ue==$.debounceRendering||((Ue=$.debounceRendering)||queueMicrotask)(xn)}function xn(){try{for(var t,e=1;it.length;)it.length>e&&it.sort(wn),t=it.shift(),e=it.length,8&t.__g&&Ja(t)}finally{(ce=it.length)&&(Ue||queueMicrotask)(xn)}}function Sn(t,e,n,a,s,o,r,i,c,p,u){var v,h,l,m,D,w,k=a.__k||pe,y=e.length;for(c=Qa(n,e,k,c,y),v=0;v<y;v++)(l=n.__k[v])!=null&&(h=~l.__i&&k[l.__i]||fe,l.__i=v,w=We(t,l,h,s,o,r,i,c,p,u),m=l.__e,(h.ref!=l.ref||8&h.__u)&&(h.ref&&ze(h.ref,null,l,h),l.ref&&u.push(l.ref,l.__c||m,l)),D=D||m,4&l.__u?(c=Nn(l,c,t,!h.__v),h.__e&&(h.__e=null)):typeof l.type=="function"&&w!==void 0?c=w:m&&(c=m.nextSibling),l.__u&=-21);return n.__e=D,c}function Qa(t,e,n,a,s){var o,r,i,c,p,u,v,h,l,m=n.length,D=m,w=0,k=0,y=t.__k=Array(s);for(o=0;o<s;o++)(r=e[o])!=null&&typeof r!="boolean"&&typeof r!="function"?(typeof r!="object"||r.constructor===String?r=y[o]=Ft(null,r):je(r)?r=y[o]=Ft(gt,{children:r}):r.constructor===Ht&&r.__b?r=y[o]=Ft(r.type,r.props,r.key,r.ref,r.__v):y[o]=r,c=o+w,r.__=t,r.__b=t.__b+1,i=null,~(p=r.__i=Za(r,n,c,D))&&(D--,(i=n[p])&&(i.__u|=2)),i&&i.__v?(r.__u|=16,p==c-1?w--:p==c+1?w++:p!=c&&(p>c?w--:w++,k=1)):(~p||(s>m?w--:s<m&&w++),typeof r.type!="function"&&(r.__u|=4))):y[o]=null;if(k){for(u=[],v=[],o=0;o<s;o++)if((r=y[o])&&16&r.__u){for(w=0,h=u.length;w<h;)u[l=w+h>>1]<r.__i?w=l+1:h=l;u[w]=r.__i,v[o]=w+1}for(w=u.length;o--;)v[o]&&(v[o]==w?w--:y[o].__u|=4)}if(D)for(o=0;o<m;o++)!(i=n[o])||2&i.__u||(i.__e==a&&(a=lt(i)),Ve(i,i));return a}function Nn(t,e,n,a){var s,o,r,i;if(typeof t.type=="function"){if(t.props.__P)return e;if(s=t.__k)for(o=0;o<s.length;o++)s[o]&&(s[o].__=t,e=Nn(s[o],e,n,!1));return e}for(e&&!e.parentNode&&(e=lt(t))&&!e.parentNode&&(e=null),r=t.__e,i=e;i&&i.nodeType==8;)i=i.nextSibling;for(r!=i&&(!a&&n.moveBefore&&r.parentNode?n.moveBefore(r,e):n.insertBefore(r,e||null)),e=r;(e=e&&e.nextSibling)&&e.nodeType==8&&!e.data.startsWith("$s"););return e}function Za(t,e,n,a){var s,o=t.key,r=t.type,i=e[n],c=i&&!(2&i.__u);if(i===null&&o==null||c&&o==i.key&&r==i.type)return n;if(a>(c?1:0)){for(s=n-1;s>=0;s--)if((i=e[s])&&!(2&i.__u)&&o==i.key&&r==i.type)return s;for(s=n+1;s<e.length;s++)if((i=e[s])&&!(2&i.__u)&&o==i.key&&r==i.type)return s}return-1}function yn(t,e,n){n==null&&(n=""),e[0]=="-"?t.setProperty(e,n):t[e]=n}function ie(t,e,n,a,s){var o,r;if(e=="style")if(typeof n=="string")t.style.cssText=n;else{if(typeof a=="string"&&(t.style.cssText=a=""),a)for(e in a)n&&e in n||yn(t.style,e);if(n)for(e in n)a&&n[e]==a[e]||yn(t.style,e,n[e])}else if(e[0]=="o"&&e[1]=="n")typeof n!="function"&&(n=null),typeof a!="function"&&(a=null),(t.__e||(t.__e={}))[e]=n,n&&a||(r=Fe[e]||(Fe[e]=Ka(e)),(t.__a||(t.__a={}))[e]=Ie,o=e!=(e=e.replace(bn,"$1")),(e=e.slice(2))[0]<"a"&&(e=e.toLowerCase()),n?t.addEventListener(e,r,o):t.removeEventListener(e,r,o));else{if(s=="http://www.w3.org/2000/svg")e=e.replace(/xlink(H|:h)/,"h").replace(/sName$/,"s");else if(e!="width"&&e!="height"&&e!="href"&&e!="list"&&e!="form"&&e!="tabIndex"&&e!="download"&&e!="rowSpan"&&e!="colSpan"&&e!="role"&&e!="popover"&&e in t)try{return void(t[e]=n??"")}catch{}if(typeof n=="function")return;n==null||n===!1&&e[4]!="-"?t.removeAttribute(e):t.setAttribute(e,e=="popover"&&n==1?"":n)}}function Ka(t){return function(e){var n=this.__e;if(n){if(n=n[t],e[le]==null)e[le]=Ie++;else if(e[le]<this.__a[t])return;return n($.event?$.event(e):e)}}}function We(t,e,n,a,s,o,r,i,c,p){var u,v,h,l,m,D,w,k,y,O,x,Re,vn,re,ht,mn,rt,_t,et=e.type;if(e.constructor!==Ht)return null;128&n.__u&&(c=32&n.__u,u=n.__c.__z)&&(e.__u|=c,v=o=[],u.nodeType==8?i=ue(u,o):o.push(u),i=o[0]||i),(u=$.__b)&&u(e);t:if(typeof et=="function"){h=r.length;try{if(k=e.props,y=(u=et.prototype)&&u.render,O=(u=et.contextType)&&a[u.__c],x=u?O?O.props.value:u.__:a,(l=n.__c)?(e.__c=l,2&l.__g&&(l.__g|=1)):(y?e.__c=l=new et(k,x):(e.__c=l=new Et(k,x),l.constructor=et,l.render=Ya),O&&O.sub(l),l.state||(l.state={}),l.__n=a,l.__g|=8,l.__h=[],l.__k=[]),y&&(l.__s||(l.__s=l.state),et.getDerivedStateFromProps&&(l.__s==l.state&&(l.__s=mt({},l.__s)),mt(l.__s,et.getDerivedStateFromProps(k,l.__s)))),m=l.props,D=l.state,l.__v=e,n.__c){if(k!==m&&y&&!et.getDerivedStateFromProps&&l.componentWillReceiveProps&&l.componentWillReceiveProps(k,x),e.__v==n.__v&&!(8&l.__g)||!(4&l.__g)&&l.shouldComponentUpdate&&l.shouldComponentUpdate(k,l.__s,x)===!1){e.__v!=n.__v&&(l.props=k,l.state=l.__s,l.__g&=-9),e.__e=n.__e,e.__k=n.__k,e.__k.some(function(I){I&&(I.__=e)}),pe.push.apply(l.__h,l.__k),l.__k=[],l.__h.length&&r.push(l),i=lt(n);break t}l.componentWillUpdate&&l.componentWillUpdate(k,l.__s,x),y&&l.componentDidUpdate&&l.__h.push(function(){l.componentDidUpdate(m,D,w)})}else y&&!et.getDerivedStateFromProps&&l.componentWillMount&&l.componentWillMount(),y&&l.componentDidMount&&l.__h.push(l.componentDidMount);l.context=x,l.props=k,l.__P=t,l.__g&=-5,Re=$.__r,vn=y?25:0;do l.__g&=-9,Re&&Re(e),u=l.render(l.props,l.state=l.__s,l.context);while(8&l.__g&&++vn<25);y&&(pe.push.apply(l.__h,l.__k),l.__k=[]),l.state=l.__s,l.getChildContext&&(a=mt({},a,l.getChildContext())),y&&n.__c&&l.getSnapshotBeforeUpdate&&(w=l.getSnapshotBeforeUpdate(m,D)),re=u&&u.type===gt&&u.key==null?u.props.children:u,k.__P&&(u=i,s=(t=k.__P).namespaceURI,c=o=null,n.props&&n.props.__P!=t&&(n.__k.some(function(I){I&&Ve(I,I)}),n.__k=null),i=n.__k?lt(n,0):null),i=Sn(t,je(re)?re:[re],e,n,a,s,o,r,i,c,p),k.__P&&(e.__e=null,i=u),e.__u&=-161,v&&v.some(vt),l.__h.length&&r.push(l),1&l.__g&&(l.__g&=-4)}catch(I){if(r.length=h,e.__v=null,c||o)if(I&&I.then){if(e.__u|=128|c,o){for(~(rt=o.indexOf(i||void 0))||(rt=o.length);(_t=o[rt-1])&&_t.nodeType==8;)rt--;for(;rt<o.length;rt++)if(_t=o[rt])if(o[rt]=null,ht){if(_t==mn)break}else{if(_t.nodeType!=8)break;_t.data.startsWith("$s")&&(mn=ue(ht=_t))}}if(!ht){for(;i&&i.nodeType==8&&i.nextSibling;)i=i.nextSibling;ht=i}(u=ue(ht=e.__c.__z||(e.__c.__z=ht)))?(e.__e=ht,i=u):e.__e=i,i=i&&i.nextSibling}else o&&o.some(vt);else e.__e=n.__e;e.__k||(e.__k=n.__k||[]),I&&I.then||Cn(e),$.__e(I,e,n)}}else i=e.__e=Xa(n.__e,e,n,a,s,o,r,c,p,t);return(u=$.diffed)&&u(e),i}function ue(t,e){if(t&&t.nodeType==8&&t.data.startsWith("$s"))for(var n=1;t=t.nextSibling;){if(t.nodeType==8){if(t.data.startsWith("$s"))n++;else if(t.data.startsWith("/$s")&&!--n)return t}e&&e.push(t)}}function Cn(t){t&&(t.__c&&(t.__c.__g|=4),t.__k&&t.__k.some(Cn))}function Tn(t,e,n){for(var a=0;a<n.length;)ze(n[a++],n[a++],n[a++]);$.__c&&$.__c(e,t),t.some(function(s){try{t=s.__h,s.__h=[],t.some(function(o){o.call(s)})}catch(o){$.__e(o,s.__v)}})}function Xa(t,e,n,a,s,o,r,i,c,p){var u,v,h,l,m,D,w,k,y=n.props||fe,O=e.props,x=e.type;if(x=="svg"?s="http://www.w3.org/2000/svg":x=="math"?s="http://www.w3.org/1998/Math/MathML":s||(s="http://www.w3.org/1999/xhtml"),o){for(u=0;u<o.length;u++)if((m=o[u])&&(x?m.localName==x:m.nodeType==3)){t=m,o[u]=null;break}}if(!t){if(k=p.ownerDocument||document,!x)return k.createTextNode(O);t=k.createElementNS(s,x,O.is?O:p),i&&($.__m&&$.__m(e,o),i=!1),o=null}if(x){if(p=x=="template"&&t.content||t,o=x=="textarea"&&O.defaultValue!=null?null:o&&Be.call(p.childNodes),!i&&o)for(y={},u=0;u<t.attributes.length;u++)y[(m=t.attributes[u]).name]=m.value;for(u in y)m=y[u],u=="dangerouslySetInnerHTML"?h=m:u=="children"||u in O||u=="value"&&"defaultValue"in O||u=="checked"&&"defaultChecked"in O||ie(t,u,null,m,s);for(u in O)m=O[u],u=="children"?l=m:u=="dangerouslySetInnerHTML"?v=m:u=="value"?D=m:u=="checked"?w=m:i&&typeof m!="function"||y[u]===m||ie(t,u,m,y[u],s);v?(i||h&&(v.__html==h.__html||v.__html==t.innerHTML)||(t.innerHTML=v.__html),e.__k=[]):(h&&(t.textContent=""),(x=="foreignObject"||s=="http://www.w3.org/1998/Math/MathML"&&Ga.test(x))&&(s="http://www.w3.org/1999/xhtml"),Sn(p,je(l)?l:[l],e,n,a,s,o,r,o?o[0]:n.__k&&lt(n,0),i,c),o&&o.some(vt)),i&&x!="textarea"||(u="value",x=="progress"&&D==null?t.removeAttribute(u):D==null||D===t[u]&&(x!="progress"||D)||ie(t,u,D,y[u],s),u="checked",w!=null&&w!=t[u]&&ie(t,u,w,y[u],s))}else y===O||i&&t.data==O||(t.data=O);return t}function ze(t,e,n,a){try{typeof t=="function"?e?e.__x=t(e)||1:a&&(a=a.__c||a.__e)&&(e=a.__x)&&(a.__x=null,typeof e=="function"?e():t(null)):t.current=e}catch(s){$.__e(s,n)}}function Ve(t,e,n){var a,s,o,r;if($.unmount&&$.unmount(t),!(a=t.ref)||a.current&&a.current!=t.__e||ze(a,null,e,t),a=t.__c){if(a.componentWillUnmount)try{a.componentWillUnmount()}catch(i){$.__e(i,e)}a.__P=a.__n=null}if(a=t.__k)for(r=0;r<a.length;r++)a[r]&&Ve(a[r],e,typeof t.type!="function"||n&&!t.props.__P);!n&&(a=t.__c)&&(a=a.__z)&&(s=ue(a,o=[]))&&(a==t.__e&&o.some(vt),vt(s),vt(a)),n||vt(t.__e),t.__e=t.__c=t.__=null}function Ya(t,e,n){return this.constructor(t,n)}function En(t,e){var n,a,s,o;$.__&&$.__(t,e),e.nodeType==9&&(e=e.documentElement),a=(n=t&&32&t.__u)?null:e.__k,e.__k=Ft(gt,{children:[t]}),s=[],o=[],We(e,e.__k,a||fe,fe,e.namespaceURI,a?null:e.firstChild?Be.call(e.childNodes):null,s,a?a.__e:e.firstChild,n,o),Tn(s,e.__k,o),e.__k.props.children=null}$={__e:function(t,e,n,a){for(var s,o,r;e=e.__;)if((s=e.__c)&&!(1&s.__g)){s.__g|=4;try{if((r=(o=s.constructor)&&o.getDerivedStateFromError)&&s.setState(o.getDerivedStateFromError(t)),s.componentDidCatch&&(s.componentDidCatch(t,a||{}),r=1),r&&8&s.__g)return void(s.__g|=2)}catch(i){t=i}}throw ce=0,t}},$n=0,He=function(t){return t!=null&&t.constructor===Ht},Et.prototype.setState=function(t,e){var n=this.__s;n&&n!=this.state||(n=this.__s=mt({},this.state)),typeof t=="function"&&(t=t(mt({},n),this.props)),t&&(mt(n,t),this.__v&&(e&&this.__k.push(e),gn(this)))},Et.prototype.forceUpdate=function(t){this.__v&&(this.__g|=4,t&&this.__h.push(t),gn(this))},Et.prototype.render=gt,it=[],ce=0,wn=function(t,e){return t.__v.__b-e.__v.__b},le=Symbol(),bn=/(PointerCapture)$|Capture$/i,Ie=0,Fe={},Va=0;var jt,C,Ge,Dn,Je=Object.is,he=0,Fn=[],Qe=[],S=$,On=S.__b,qn=S.__r,Mn=S.diffed,An=S.__c,Pn=S.unmount,Ln=S.__;function Ke(t,e){S.__h&&S.__h(C,t,he||e),he=0;var n=C.__H||(C.__H={__:[],__h:[]});return t>=n.__.length&&n.__.push({}),n.__[t]}function Xe(t){return he=1,to(In,t)}function to(t,e,n){var a=Ke(jt++,2);if(a.t=t,!a.__c&&(a.__=[n?n(e):In(void 0,e),function(o){var r=(a.__N||a.__)[0],i=a.t(r,o);Je(r,i)||(a.__N=[i,a.__[1]],a.__c.setState({}))}],a.__c=C,!C.__f)){C.__f=!0;var s=C.shouldComponentUpdate;C.shouldComponentUpdate=function(o,r,i){var c=this.__H;if(!c)return!0;var p=!1,u=this.props!=o;if(c.__.some(function(h){h.__N&&(p=!0,Je(h.__[0],h.__N[0])||(u=!0))}),s){var v=s.call(this,o,r,i);return p?v||u:v}return!p||u}}return a.__}function yt(t,e){var n=Ke(jt++,3);!S.__s&&Hn(n.__H,e)&&(n.__P=!0,n.__=t,n.u=e,C.__H.__h.push(n))}function Bt(t){return he=5,_e(function(){return{current:t}},[])}function _e(t,e){var n=Ke(jt++,7);return Hn(n.__H,e)&&(n.__=t(),n.__H=e),n.__}function eo(){var t;do{for(;t=Qe.shift();)try{It(t)}catch(n){S.__e(n,{__:(t=t.__P)&&t.__v})}for(;t=Fn.shift();){var e=t.__H;if(t.__P&&e)try{e.__h.some(It),e.__h.some(Ze),e.__h=[]}catch(n){e.__h=[],S.__e(n,t.__v)}}}while(Qe.length)}S.__b=function(t){C=null,On&&On(t)},S.__=function(t,e){t&&e.__k&&e.__k.__m&&(t.__m=e.__k.__m),Ln&&Ln(t,e)},S.__r=function(t){qn&&qn(t),jt=0;var e=(C=t.__c).__H;e&&(Ge==C?C.__h=[]:(e.__h.some(It),e.__h.some(Ze),jt=0),e.__h=[],e.__.some(function(n){n.__N&&(n.__=n.__N),n.u=n.__N=void 0})),Ge=C},S.diffed=function(t){Mn&&Mn(t);var e=t.__c;e&&e.__H&&(e.__H.__h.length&&Un(Fn.push(e)),e.__H.__.some(function(n){n.u&&(n.__H=n.u)})),Ge=C=null},S.__c=function(t,e){e.some(function(n){try{n.__h.some(It),n.__h=n.__h.filter(function(a){return!a.__||Ze(a)})}catch(a){n.__h=[function(){throw a}]}}),An&&An(t,e)},S.unmount=function(t){Pn&&Pn(t);var e,n,a=t.__c;a&&a.__H&&(a.__H.__.some(function(s){try{if(s.__P&&s.__c){if(n===void 0){for(n=t.__;n&&(!n.__c||!n.__c.__P);)n=n.__;n=n&&n.__c}s.__P=n,Un(Qe.push(s))}else It(s)}catch(o){e=o}}),a.__H=void 0,e&&S.__e(e,a.__v))};var Rn=typeof requestAnimationFrame=="function";function no(t){var e,n=function(){clearTimeout(a),Rn&&cancelAnimationFrame(e),setTimeout(t)},a=setTimeout(n,35);Rn&&(e=requestAnimationFrame(n))}function Un(t){t!=1&&Dn==S.requestAnimationFrame||((Dn=S.requestAnimationFrame)||no)(eo)}function It(t){var e=C,n=t.__c;typeof n=="function"&&(t.__c=void 0,n()),C=e}function Ze(t){var e=C;t.__c=t.__(),C=e}function Hn(t,e){return!t||t.length!=e.length||e.some(function(n,a){return!Je(n,t[a])})}function In(t,e){return typeof e=="function"?e(t):e}var ao=Symbol.for("preact-signals");function ye(){if(nt>1)nt--;else{var t,e=!1;for((function(){var s=me;for(me=void 0;s!==void 0;){var o=s.S;if(o.v===s.v)for(var r=o.t;r!==void 0;r=r.x)r.i===s.i&&(r.i=o.i);s=s.o}})();zt!==void 0;){var n=zt;for(zt=void 0,ve++;n!==void 0;){var a=n.u;if(n.u=void 0,n.f&=-3,!(8&n.f)&&Bn(n))try{n.c()}catch(s){e||(t=s,e=!0)}n=a}}if(ve=0,nt--,e)throw t}}function V(t){if(nt>0)return t();Ye=++oo,nt++;try{return t()}finally{ye()}}var Wt,b=void 0;function Vt(t){var e=b,n=Wt;b=void 0,Wt=void 0;try{return t()}finally{b=e,Wt=n}}var zt=void 0,nt=0,ve=0,oo=0,Ye=0,me=void 0,ge=0;function jn(t){if(b!==void 0){var e=t.n;if(e===void 0||e.t!==b)return e={i:0,S:t,p:b.s,n:void 0,t:b,e:void 0,x:void 0,r:e},b.s!==void 0&&(b.s.n=e),b.s=e,t.n=e,32&b.f&&t.S(e),e;if(e.i===-1)return e.i=0,e.n!==void 0&&(e.n.p=e.p,e.p!==void 0&&(e.p.n=e.n),e.p=b.s,e.n=void 0,b.s.n=e,b.s=e),e}}function T(t,e){this.v=t,this.i=0,this.n=void 0,this.t=void 0,this.l=0,this.W=e?.watched,this.Z=e?.unwatched,this.name=e?.name}T.prototype.brand=ao;T.prototype.h=function(){return!0};T.prototype.S=function(t){var e=this,n=this.t;n!==t&&t.e===void 0&&(t.x=n,this.t=t,n!==void 0?n.e=t:Vt(function(){var a;(a=e.W)==null||a.call(e)}))};T.prototype.U=function(t){var e=this;if(this.t!==void 0){var n=t.e,a=t.x;n!==void 0&&(n.x=a,t.e=void 0),a!==void 0&&(a.e=n,t.x=void 0),t===this.t&&(this.t=a,a===void 0&&Vt(function(){var s;(s=e.Z)==null||s.call(e)}))}};T.prototype.subscribe=function(t){var e=this;return L(function(){var n=e.value;Vt(function(){return t(n)})},{name:"sub"})};T.prototype.valueOf=function(){return this.value};T.prototype.toString=function(){return this.value+""};T.prototype.toJSON=function(){return this.value};T.prototype.peek=function(){var t=this;return Vt(function(){return t.value})};Object.defineProperty(T.prototype,"value",{get:function(){var t=jn(this);return t!==void 0&&(t.i=this.i),this.v},set:function(t){if(t!==this.v){if(ve>100)throw new Error("Cycle detected");(function(n){nt!==0&&ve===0&&n.l!==Ye&&(n.l=Ye,me={S:n,v:n.v,i:n.i,o:me})})(this),this.v=t,this.i++,ge++,nt++;try{for(var e=this.t;e!==void 0;e=e.x)e.t.N()}finally{ye()}}}});function d(t,e){return new T(t,e)}function Bn(t){for(var e=t.s;e!==void 0;e=e.n)if(e.S.i!==e.i||!e.S.h()||e.S.i!==e.i)return!0;return!1}function Wn(t){for(var e=t.s;e!==void 0;e=e.n){var n=e.S.n;if(n!==void 0&&(e.r=n),e.S.n=e,e.i=-1,e.n===void 0){t.s=e;break}}}function zn(t){for(var e=t.s,n=void 0;e!==void 0;){var a=e.p;e.i===-1?(e.S.U(e),a!==void 0&&(a.n=e.n),e.n!==void 0&&(e.n.p=a)):n=e,e.S.n=e.r,e.r!==void 0&&(e.r=void 0),e=a}t.s=n}function $t(t,e){T.call(this,void 0,e),this.x=t,this.s=void 0,this.g=ge-1,this.f=4}$t.prototype=new T;$t.prototype.h=function(){if(this.f&=-3,1&this.f)return!1;if((36&this.f)==32||(this.f&=-5,this.g===ge))return!0;if(this.g=ge,this.f|=1,this.i>0&&!Bn(this))return this.f&=-2,!0;var t=b;try{Wn(this),b=this;var e=this.x();(16&this.f||this.v!==e||this.i===0)&&(this.v=e,this.f&=-17,this.i++)}catch(n){this.v=n,this.f|=16,this.i++}return b=t,zn(this),this.f&=-2,!0};$t.prototype.S=function(t){if(this.t===void 0){this.f|=36;for(var e=this.s;e!==void 0;e=e.n)e.S.S(e)}T.prototype.S.call(this,t)};$t.prototype.U=function(t){if(this.t!==void 0&&(T.prototype.U.call(this,t),this.t===void 0)){this.f&=-33;for(var e=this.s;e!==void 0;e=e.n)e.S.U(e)}};$t.prototype.N=function(){if(!(2&this.f)){this.f|=6;for(var t=this.t;t!==void 0;t=t.x)t.t.N()}};Object.defineProperty($t.prototype,"value",{get:function(){if(1&this.f)throw new Error("Cycle detected");var t=jn(this);if(this.h(),t!==void 0&&(t.i=this.i),16&this.f)throw this.v;return this.v}});function $e(t,e){return new $t(t,e)}function Vn(t){var e=t.j;if(t.j=void 0,typeof e=="function"){nt++;var n=b;b=void 0;try{e()}catch(a){throw t.f&=-2,t.f|=8,tn(t),a}finally{b=n,ye()}}}function tn(t){for(var e=t.s;e!==void 0;e=e.n)e.S.U(e);t.x=void 0,t.s=void 0,Vn(t)}function so(t){if(b!==this)throw new Error("Out-of-order effect");zn(this),b=t,this.f&=-2;try{8&this.f&&tn(this)}finally{ye()}}function Dt(t,e){this.x=t,this.j=void 0,this.s=void 0,this.u=void 0,this.f=32,this.name=e?.name,Wt&&Wt.push(this)}Dt.prototype.c=function(){var t=this.S();try{if(8&this.f||this.x===void 0)return;var e=this.x();typeof e=="function"&&(this.j=e)}finally{t()}};Dt.prototype.S=function(){if(1&this.f)throw new Error("Cycle detected");this.f|=1,this.f&=-9,Vn(this),Wn(this),nt++;var t=b;return b=this,so.bind(this,t)};Dt.prototype.N=function(){2&this.f||(this.f|=2,this.u=zt,zt=this)};Dt.prototype.d=function(){this.f|=8,1&this.f||tn(this)};Dt.prototype.dispose=function(){this.d()};function L(t,e){var n=new Dt(t,e);try{n.c()}catch(s){throw n.d(),s}var a=n.d.bind(n);return a[Symbol.dispose]=a,a}var Gn,be,we,ro=typeof window<"u"&&!!window.__PREACT_SIGNALS_DEVTOOLS__;var Jn=[];L(function(){Gn=this.N})();function Ot(t,e){$[t]=e.bind(null,$[t]||function(){})}function Gt(t){if(we){var e=we;we=void 0,e()}we=t&&t.S()}function Qn(t){var e=this,n=t.data,a=lo(n);a.name="ReactiveDom",a.value=n;var s=_e(function(){for(var i=e,c=e.__v;c=c.__;)if(c.__c){c.__c.__$f|=4;break}var p=$e(function(){var l=a.value.value;return l===0?0:l===!0?"":l||""}),u=$e(function(){return!Array.isArray(p.value)&&!He(p.value)}),v=L(function(){if(this.N=Zn,u.value){var l=p.value;i.__v&&i.__v.__e&&i.__v.__e.nodeType===3&&(i.__v.__e.data=l)}}),h=e.__$u.d;return e.__$u.d=function(){v(),h.call(this)},[u,p]},[]),o=s[0],r=s[1];return o.value?r.peek():r.value}Qn.displayName="ReactiveTextNode";Object.defineProperties(T.prototype,{constructor:{configurable:!0,value:de(gt,null).constructor},type:{configurable:!0,value:Qn},props:{configurable:!0,get:function(){var t=this;return{data:{get value(){return t.value}}}}},__b:{configurable:!0,value:1}});Ot("__b",function(t,e){if(Gt(),be=void 0,typeof e.type=="string"){var n,a=e.props;for(var s in a)if(s!=="children"){var o=a[s];o instanceof T&&(n||(e.__np=n={}),n[s]=o,a[s]=o.peek())}}t(e)});Ot("__r",function(t,e){if(t(e),e.type!==gt){Gt();var n,a=e.__c;a&&(a.__$f&=-2,(n=a.__$u)===void 0&&(a.__$u=n=(function(s,o){var r;return L(function(){r=this},{name:o}),r.c=s,r})((function(s){return function(){var o;ro&&((o=this.y)==null||o.call(this)),s.__$f|=1,s.setState({})}})(a),typeof e.type=="function"?e.type.displayName||e.type.name:""))),be=a,Gt(n)}});Ot("__e",function(t,e,n,a){Gt(),be=void 0,t(e,n,a)});Ot("diffed",function(t,e){Gt(),be=void 0;var n;if(typeof e.type=="string"&&(n=e.__e)){var a=e.__np,s=e.props,o=n.U;if(o)for(var r in o){var i=o[r];i===void 0||a&&r in a||(i.d(),o[r]=void 0)}if(a){o||(o={},n.U=o);for(var c in a){var p=o[c],u=a[c];p===void 0?(p=io(n,c,u,s),o[c]=p):p.o(u,s)}}}t(e)});function io(t,e,n,a){var s=e in t&&t.ownerSVGElement===void 0,o=d(n);return{o:function(r,i){o.value=r,a=i},d:L(function(){this.N=Zn;var r=o.value.value;a[e]!==r&&(a[e]=r,s?t[e]=r:r!=null&&(r!==!1||e[4]==="-")?t.setAttribute(e,r):t.removeAttribute(e))})}}Ot("unmount",function(t,e){if(typeof e.type=="string"){var n=e.__e;if(n){var a=n.U;if(a){n.U=void 0;for(var s in a){var o=a[s];o&&o.d()}}}var r=e.__np;if(r){var i=e.props;for(var c in r)i[c]=r[c]}e.__np=void 0}else{var p=e.__c;if(p){p.__$f|=8;var u=p.__$u;u&&(p.__$u=void 0,u.d())}}t(e)});Ot("__h",function(t,e,n,a){a<3&&(e.__$f|=2),t(e,n,a)});Et.prototype.shouldComponentUpdate=function(t,e){if(this.__R)return!0;var n=this.__$u,a=n&&n.s!==void 0;for(var s in e)return!0;if(this.__f||typeof this.u=="boolean"&&this.u===!0){var o=2&this.__$f;if(!(a||o||4&this.__$f)||1&this.__$f)return!0}else if(!(a||4&this.__$f)||3&this.__$f)return!0;for(var r in t)if(r!=="__source"&&t[r]!==this.props[r])return!0;for(var i in this.props)if(!(i in t))return!0;return!1};function lo(t,e){return _e(function(){return d(t,e)},[])}var uo=function(t){queueMicrotask(function(){queueMicrotask(t)})};function co(){V(function(){for(var t;t=Jn.shift();)Gn.call(t)})}function Zn(){Jn.push(this)===1&&($.requestAnimationFrame||uo)(co)}var ut=class extends Error{constructor(e,n){super(e.detail||e.title||`The gateway answered ${n}.`),this.status=e.status??n,this.violations=e.violations??[],this.reason=e.reason??"",this.metadata=e.metadata??{},this.requestId=e.request_id??""}},en=()=>new ut({detail:"The gateway does not answer. Is it running?"},0);async function fo(t){let e=await t.text().catch(()=>"");try{return new ut(JSON.parse(e),t.status)}catch{return new ut({},t.status)}}async function Kn(t,e){let n;try{n=await fetch(t,{credentials:"same-origin",...e})}catch(a){throw a.name==="AbortError"?a:en()}if(!n.ok)throw await fo(n);return n}function A(t,e={}){let n=Object.entries(e).filter(([,s])=>s!==""&&s!==void 0),a=new URLSearchParams(n).toString();return a?`${t}?${a}`:t}async function N(t,{method:e="GET",body:n,signal:a}={}){let s={accept:"application/json"};return n!==void 0&&(s["content-type"]="application/json"),(await Kn(t,{method:e,headers:s,signal:a,body:n===void 0?void 0:JSON.stringify(n)})).json()}function po(){let t=new TextDecoder,e="";return n=>{let a=(e+t.decode(n,{stream:!0})).split(`
+`);return e=a.pop(),a.filter(s=>s.trim()!=="")}}async function Jt(t,e,n){let s=(await Kn(t,{headers:{accept:"application/x-ndjson"},signal:n})).body.getReader(),o=po();try{for(;;){let{done:r,value:i}=await s.read();if(r)return;let c=o(i).map(v=>JSON.parse(v)),p=c.find(v=>v.error&&Object.keys(v).length===1),u=p?c.slice(0,c.indexOf(p)):c;if(u.length&&e(u),p)throw new ut(p.error,p.error.status)}}catch(r){throw r.name==="AbortError"||r instanceof ut?r:en()}finally{s.releaseLock()}}function Xn(t,e,n){let a=new XMLHttpRequest,s=new Promise((o,r)=>{a.upload.onprogress=i=>n(i.loaded),a.onload=()=>{let i={};try{i=JSON.parse(a.responseText)}catch{}a.status>=200&&a.status<300?o(i):r(new ut(i,a.status))},a.onerror=()=>r(en()),a.onabort=()=>r(new DOMException("cancelled","AbortError"))});return a.open("POST",t),a.setRequestHeader("content-type","application/octet-stream"),a.send(e),{answer:s,cancel:()=>a.abort()}}var ta=function(t,e,n,a){var s;e[0]=0;for(var o=1;o<e.length;o++){var r=e[o++],i=e[o]?(e[0]|=r?1:2,n[e[o++]]):e[++o];r===3?a[0]=i:r===4?a[1]=Object.assign(a[1]||{},i):r===5?(a[1]=a[1]||{})[e[++o]]=i:r===6?a[1][e[++o]]+=i+"":r?(s=t.apply(i,ta(t,i,n,["",null])),a.push(s),i[0]?e[0]|=2:(e[o-2]=0,e[o]=s)):a.push(i)}return a},Yn=new Map;function ea(t){var e=Yn.get(this);return e||(e=new Map,Yn.set(this,e)),(e=ta(this,e.get(t)||(e.set(t,e=(function(n){for(var a,s,o=1,r="",i="",c=[0],p=function(h){o===1&&(h||(r=r.replace(/^\s*\n\s*|\s*\n\s*$/g,"")))?c.push(0,h,r):o===3&&(h||r)?(c.push(3,h,r),o=2):o===2&&r==="..."&&h?c.push(4,h,0):o===2&&r&&!h?c.push(5,0,!0,r):o>=5&&((r||!h&&o===5)&&(c.push(o,0,r,s),o=6),h&&(c.push(o,h,0,s),o=6)),r=""},u=0;u<n.length;u++){u&&(o===1&&p(),p(u));for(var v=0;v<n[u].length;v++)a=n[u][v],o===1?a==="<"?(p(),c=[c],o=3):r+=a:o===4?r==="--"&&a===">"?(o=1,r=""):r=a+r[0]:i?a===i?i="":r+=a:a==='"'||a==="'"?i=a:a===">"?(p(),o=1):o&&(a==="="?(o=5,s=r,r=""):a==="/"&&(o<5||n[u][v+1]===">")?(p(),o===3&&(c=c[0]),o=c,(c=c[0]).push(2,0,o),o=0):a===" "||a==="	"||a===`
+`||a==="\r"?(p(),o=2):r+=a),o===3&&r==="!--"&&(o=4,c=c[0])}return p(),c})(t)),e),arguments,[])).length>1?e:e[0]}var f=ea.bind(de);var qt=["trace","debug","info","notice","warn","error","critical","fatal"],wt={newest:"timestamp desc",oldest:"timestamp"};function na(t,e){let n=t.trim(),a=qt.filter(o=>e.includes(o)).map(o=>`level:${o}`);if(a.length===0)return n;let s=a.length===1?a[0]:`(${a.join(" OR ")})`;return n?`(${n}) AND ${s}`:s}function nn(t,e,n){if(t?.reason!=="QUERY_SYNTAX")return null;let[a]=t.message.split(`
+`),s=a.replace(/^query:? /,"").replace(/ at character \d+$/,""),o=Number.parseInt(t.metadata?.position??"",10);if(Number.isNaN(o))return{sentence:s,position:null};let r=Array.from(e),i=r.length-Array.from(e.trimStart()).length;return{sentence:s,position:Math.min(Math.max(0,n?o-1:o)+i,r.length)}}function aa(t,e,n=100){let a=Array.from(t.replaceAll("	"," ")),s=Math.max(0,Math.min(e-Math.floor(n/2),a.length-n)),o=Math.min(a.length,s+n),r=s>0?"…":"";return{text:r+a.slice(s,o).join("")+(o<a.length?"…":""),column:e-s+r.length}}var oa=t=>`"${t.replace(/[\\"]/g,"\\$&")}"`,ho=t=>/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(t)&&!t.includes("..")?t:oa(t),_o=t=>/^[A-Za-z_@][\w.@-]*$/.test(t)?t:oa(t);function sa(t,e){return`${_o(t)}:${t==="level"?e.toLowerCase():ho(e)}`}function ra(t,e){let n=t.trim();return n?n.split(/\s+/).includes(e)?n:`${/(^|\s)OR(\s|$)/.test(n)?`(${n})`:n} ${e}`:e}function ia(t,e=12){let n=new Map,a=r=>n.set(r,(n.get(r)??0)+1),s=(r,i,c)=>{for(let[p,u]of Object.entries(r))u!==null&&typeof u=="object"&&!Array.isArray(u)?c<3&&s(u,`${i}${p}.`,c+1):/^[\w.@-]+$/.test(i+p)&&a(i+p)};for(let r of t){let i=null;if(r.startsWith("{"))try{i=JSON.parse(r)}catch{}if(i)s(i,"",0);else for(let c of new Set(Array.from(r.matchAll(/(?:^|[\s,;([])([A-Za-z_][\w.-]{0,40})=/g),p=>p[1])))a(c)}return["level","source",...[...n].sort((r,i)=>i[1]-r[1]).slice(0,e).map(([r])=>r).filter(r=>r!=="level"&&r!=="source")]}function la({workspace:t,query:e,levels:n,from:a,to:s,order:o}){let r=new URLSearchParams;return t&&r.set("w",t),e&&r.set("q",e),n.length&&r.set("l",n.join(",")),a&&r.set("from",a),s&&r.set("to",s),o==="oldest"&&r.set("o",o),r.toString()}function ua(t){let e=new URLSearchParams(t.replace(/^#/,"")),n=(e.get("l")??"").split(",").filter(a=>qt.includes(a));return{workspace:e.get("w")??"",query:e.get("q")??"",levels:n,from:e.get("from")??"",to:e.get("to")??"",order:e.get("o")==="oldest"?"oldest":"newest"}}var Mt=ua(location.hash),at=d([]),_=d(Mt.workspace),ct=d(null),Qt=d(null),P=d(Mt.query),K=d(Mt.levels),G=d(Mt.from),J=d(Mt.to),X=d(Mt.order),j=d("lines"),bt=d(!0),Q=d(null);function ca(){let t={workspace:_.value,query:P.value,levels:K.value},e={from:G.value,to:J.value,order:X.value};history.replaceState(null,"",`#${la({...t,...e})}`)}function E(t){t?.name!=="AbortError"&&(ct.value=t)}function fa(){let t=ct.value;if(!t)return null;let[e,...n]=t.message.split(`
+`),a=(t.violations??[]).map(s=>s.description).filter(s=>!t.message.includes(s));return f`
     <div class="banner" role="alert" data-testid="error">
       <div class="banner-text">
         <p>${e}</p>
-        ${n.length>0&&_`<pre>${n.join(`
+        ${n.length>0&&f`<pre>${n.join(`
 `)}</pre>`}
-        ${o.map(a=>_`<p>${a}</p>`)}
-        ${t.requestId&&_`<p class="faint">Request ${t.requestId}</p>`}
+        ${a.map(s=>f`<p>${s}</p>`)}
+        ${t.requestId&&f`<p class="faint">Request ${t.requestId}</p>`}
       </div>
-      <button class="quiet" aria-label="Dismiss" onClick=${()=>Q.value=null}>✕</button>
+      <button class="quiet" aria-label="Dismiss" onClick=${()=>ct.value=null}>✕</button>
     </div>
-  `}var fo=new Intl.NumberFormat("en-US"),Nn=["B","kB","MB","GB","TB"],U=t=>fo.format(t);function mt(t){let e=Number(t)||0,n=0;for(;e>=999.5&&n<Nn.length-1;)e/=1e3,n+=1;return`${n===0||e>=99.5?Math.round(e):e.toFixed(1)} ${Nn[n]}`}function ct(t){if(t<1)return`${Math.round(t*1e3)} ms`;if(t<60)return`${t<10?t.toFixed(1):Math.round(t)} s`;let e=Math.floor(t/60);return e<60?`${e} min ${Math.round(t%60)} s`:`${Math.floor(e/60)} h ${e%60} min`}var Zt=t=>t?Number.parseFloat(t):0,gt=t=>t?t.replace("T"," ").replace("Z","").slice(0,23):"";function En(t,e){if(!e||e.length===0)return[{text:t,marked:!1}];let n=/[\ud800-\udfff]/.test(t)?Array.from(t):null,o=(i,l)=>n?n.slice(i,l).join(""):t.slice(i,l),a=n?n.length:t.length,r=[],s=0;for(let{start:i,end:l}of e)i<s||l>a||i>=l||(i>s&&r.push({text:o(s,i),marked:!1}),r.push({text:o(i,l),marked:!0}),s=l);return s<a&&r.push({text:o(s,a),marked:!1}),r}function Ce(t){return t?`${t.length===16?`${t}:00`:t}Z`:""}var Ne=t=>t?t.slice(0,19):"",Kt=t=>t.slice(t.lastIndexOf("/")+1);function Ee(t,e){return t.length<=e?t:`…${t.slice(t.length-e+1)}`}var Qt=h(!1);async function _o(t){t.preventDefault();let e=new FormData(t.target).get("name").trim();if(e)try{let n=await P("/v1/workspaces",{method:"POST",body:{displayName:e}});B.value=[...B.value,n],$.value=n.name,Qt.value=!1}catch(n){T(n)}}function po(t){let e=Kt(t.name);return t.displayName&&t.displayName.toLowerCase()!==e?`${t.displayName} (${e})`:e}function ho(){let t=Et.value,e=Object.entries(t?.services??{}).filter(([,o])=>o.status!=="SERVING"),n=t===null?"connecting":t.ok?"ready":e.length?`${e.map(([o])=>o).join(", ")} not ready`:"no connection";return _`<span class="health ${t?.ok?"good":t===null?"":"bad"}" data-testid="health" role="status">${n}</span>`}function Tn(){return _`
+  `}var vo=new Intl.NumberFormat("en-US"),pa=["B","kB","MB","GB","TB"],g=t=>vo.format(t);function ft(t){let e=Number(t)||0,n=0;for(;e>=999.5&&n<pa.length-1;)e/=1e3,n+=1;return`${n===0||e>=99.5?Math.round(e):e.toFixed(1)} ${pa[n]}`}function kt(t){if(t<1)return`${Math.round(t*1e3)} ms`;if(t<60)return`${t<10?t.toFixed(1):Math.round(t)} s`;let e=Math.floor(t/60);return e<60?`${e} min ${Math.round(t%60)} s`:`${Math.floor(e/60)} h ${e%60} min`}var Zt=t=>t?Number.parseFloat(t):0,ot=t=>t?t.replace("T"," ").replace("Z","").slice(0,23):"";function da(t,e){if(!e||e.length===0)return[{text:t,marked:!1}];let n=/[\ud800-\udfff]/.test(t)?Array.from(t):null,a=(c,p)=>n?n.slice(c,p).join(""):t.slice(c,p),s=n?n.length:t.length,o=[],r=0,i=[...e].sort((c,p)=>c.start-p.start);for(let{start:c,end:p}of i){let u=Math.max(c,r);p>s||u>=p||(u>r&&o.push({text:a(r,u),marked:!1}),o.push({text:a(u,p),marked:!0}),r=p)}return r<s&&o.push({text:a(r,s),marked:!1}),o}function an(t){return t?`${t.length===16?`${t}:00`:t}Z`:""}var Kt=t=>t?t.slice(0,19):"",on=(t,e)=>e>0?`${(100*t/e).toFixed(1)} %`:"",xt=t=>t.slice(t.lastIndexOf("/")+1);function At(t,e){return t.length<=e?t:`…${t.slice(t.length-e+1)}`}function ha({buckets:t,bucketWidth:e}){let n=Zt(e),a=t.flatMap((o,r)=>Number(o.count)>0?[r]:[]);if(a.length===0||n<1||a.at(-1)-a[0]+1>t.length/3)return null;let s=new Date(Date.parse(t[a.at(-1)].startTime)+n*1e3);return{startTime:t[a[0]].startTime,endTime:s.toISOString()}}var mo=30,go=new Set(["SUCCEEDED","FAILED","CANCELLED"]),Z=d([]),Y=d([]),St=d(0),R=t=>go.has(t.state),ke=new Map,sn="";function xe(t){let e=Z.value,n=e.findIndex(s=>s.name===t.name),a=R(t)&&n>=0&&!R(e[n]);V(()=>{Z.value=n<0?[t,...e]:e.with(n,t),a&&(St.value+=1)})}async function _a(){let t=_.value;for(let e of ke.values())e.abort();if(ke=new Map,sn=t,Z.value=[],!!t)try{let e=await N(A(`/v1/${t}/imports`,{pageSize:mo}));if(sn!==t)return;Z.value=e.imports;for(let n of e.imports)R(n)||rn(n.name)}catch(e){E(e)}}async function rn(t){let e=new AbortController;ke.set(t,e);let n=()=>new Promise(s=>setTimeout(s,2e3)),a=null;for(;!e.signal.aborted&&!(a&&R(a));){try{await Jt(`/v1/${t}:watch`,s=>xe(a=s.at(-1)),e.signal)}catch(s){if(s.name==="AbortError"||s.status===404)return}a&&R(a)||await n()}ke.delete(t)}async function va(t,e){let n={sources:[{path:t}],...e?{follow:e}:{}},a=await N(`/v1/${_.value}/imports`,{method:"POST",body:n});xe(a),R(a)||rn(a.name)}async function ma(t){let e=_.value,n=A(`/v1/${e}/imports:upload`,{sourceName:t.name}),a={key:Symbol(t.name),name:t.name,size:t.size,sent:0,began:performance.now()},s=i=>{Y.value=Y.value.map(c=>c.key===a.key?{...c,...i}:c)},{answer:o,cancel:r}=Xn(n,t,i=>s({sent:i}));Y.value=[...Y.value,{...a,cancel:r}];try{let i=await o;e===sn&&(xe(i),R(i)||rn(i.name))}catch(i){E(i)}finally{Y.value=Y.value.filter(i=>i.key!==a.key)}}async function ga(t,e){try{xe(await N(`/v1/${t}:${e}`,{method:"POST",body:{}}))}catch(n){E(n)}}var ya=(t,e)=>N(A(`/v1/${t}/files`,{pageSize:100,pageToken:e}));var Se=d(!1);async function yo(t){t.preventDefault();let e=new FormData(t.target).get("name").trim();if(e)try{let n=await N("/v1/workspaces",{method:"POST",body:{displayName:e}});at.value=[...at.value,n],_.value=n.name,Se.value=!1}catch(n){E(n)}}function $o(t){let e=xt(t.name);return t.displayName&&t.displayName.toLowerCase()!==e?`${t.displayName} (${e})`:e}function wo(){let t=Qt.value,e=Object.entries(t?.services??{}).filter(([,a])=>a.status!=="SERVING"),n=t===null?"connecting":t.ok?"ready":e.length?`${e.map(([a])=>a).join(", ")} not ready`:"no connection";return f`<span class="health ${t?.ok?"good":t===null?"":"bad"}" data-testid="health" role="status">${n}</span>`}function $a(){let t=Z.value.filter(e=>!R(e)).length;return f`
     <header>
       <h1><img src="/assets/icon.svg" alt="" width="22" height="22" /> Log analyzer</h1>
       <label class="picker">
         <span>Workspace</span>
         <select
           data-testid="workspace"
-          value=${$.value}
-          onChange=${t=>$.value=t.target.value}
+          value=${_.value}
+          onChange=${e=>_.value=e.target.value}
         >
-          ${B.value.length===0&&_`<option value="">none</option>`}
-          ${B.value.map(t=>_`<option key=${t.name} value=${t.name}>${po(t)}</option>`)}
+          ${at.value.length===0&&f`<option value="">none</option>`}
+          ${at.value.map(e=>f`<option key=${e.name} value=${e.name}>${$o(e)}</option>`)}
         </select>
       </label>
-      ${Qt.value?_`<form class="naming" onSubmit=${_o}>
+      ${Se.value?f`<form class="naming" onSubmit=${yo}>
             <input name="name" placeholder="Name of the workspace" maxlength="200" aria-label="Name of the new workspace" autofocus data-testid="workspace-name" />
             <button data-testid="workspace-create">Create</button>
-            <button type="button" class="quiet" onClick=${()=>Qt.value=!1}>Cancel</button>
-          </form>`:_`<button class="quiet" data-testid="workspace-new" onClick=${()=>Qt.value=!0}>New workspace</button>`}
-      <${ho} />
+            <button type="button" class="quiet" onClick=${()=>Se.value=!1}>Cancel</button>
+          </form>`:f`<button class="quiet" data-testid="workspace-new" onClick=${()=>Se.value=!0}>New workspace</button>`}
+      <${wo} />
+      <button
+        class="quiet"
+        aria-expanded=${bt.value?"true":"false"}
+        aria-controls="imports"
+        data-testid="imports-toggle"
+        onClick=${()=>bt.value=!bt.value}
+      >Imports${t>0?` (${t})`:""}</button>
     </header>
-  `}var vo=30,mo=new Set(["SUCCEEDED","FAILED","CANCELLED"]),z=h([]),R=h([]),ft=h(0),M=t=>mo.has(t.state),Xt=new Map,Te="";function Yt(t){let e=z.value,n=e.findIndex(a=>a.name===t.name),o=M(t)&&n>=0&&!M(e[n]);W(()=>{z.value=n<0?[t,...e]:e.with(n,t),o&&(ft.value+=1)})}async function Dn(){let t=$.value;for(let e of Xt.values())e.abort();if(Xt=new Map,Te=t,z.value=[],!!t)try{let e=await P(ut(`/v1/${t}/imports`,{pageSize:vo}));if(Te!==t)return;z.value=e.imports;for(let n of e.imports)M(n)||De(n.name)}catch(e){T(e)}}async function De(t){let e=new AbortController;Xt.set(t,e);let n=()=>new Promise(a=>setTimeout(a,2e3)),o=null;for(;!e.signal.aborted&&!(o&&M(o));){try{await Jt(`/v1/${t}:watch`,a=>Yt(o=a.at(-1)),e.signal)}catch(a){if(a.name==="AbortError"||a.status===404)return}o&&M(o)||await n()}Xt.delete(t)}async function Mn(t){let e=await P(`/v1/${$.value}/imports`,{method:"POST",body:{sources:[{path:t}]}});Yt(e),M(e)||De(e.name)}async function On(t){let e=$.value,n=ut(`/v1/${e}/imports:upload`,{sourceName:t.name}),o={key:Symbol(t.name),name:t.name,size:t.size,sent:0,began:performance.now()},a=i=>{R.value=R.value.map(l=>l.key===o.key?{...l,...i}:l)},{answer:r,cancel:s}=gn(n,t,i=>a({sent:i}));R.value=[...R.value,{...o,cancel:s}];try{let i=await r;e===Te&&(Yt(i),M(i)||De(i.name))}catch(i){T(i)}finally{R.value=R.value.filter(i=>i.key!==o.key)}}async function Pn(t){try{Yt(await P(`/v1/${t}:cancel`,{method:"POST",body:{}}))}catch(e){T(e)}}var ee=h(""),te=h(!1);async function go(t){t.preventDefault();let e=ee.value.trim();if(e)try{await Mn(e),ee.value=""}catch(n){T(n)}}function Un(t){for(let e of t)On(e)}var yo={QUEUED:"waiting",RUNNING:"running",PAUSED:"paused",SUCCEEDED:"done",FAILED:"failed",CANCELLED:"cancelled"};function wo(t){let e=t.progress??{},n=[`${U(t.lineCount)} lines`,mt(t.byteCount)];return M(t)?t.endTime&&(t.startTime||t.createTime)&&n.push(ct((Date.parse(t.endTime)-Date.parse(t.startTime??t.createTime))/1e3)):(e.bytesPerSecond>0&&n.push(`${mt(e.bytesPerSecond)}/s`),e.eta&&n.push(`${ct(Zt(e.eta))} left`)),n.join(" · ")}function $o({one:t}){let e=t.progress??{},n=!M(t),o=Number(e.totalBytes)>0?Number(e.processedBytes)/Number(e.totalBytes):0,a=t.sources.flatMap(s=>s.errors??[]),r=Number(e.totalFiles)>1?`${U(e.processedFiles)} of ${U(e.totalFiles)} files`:"";return _`
+  `}var wa={UNCHANGED:"nothing new",APPENDED:"only its end was new",INCOMPLETE:"not read whole"};function bo({file:t}){let e=[`${g(t.lineCount)} lines`,ft(t.byteCount),t.format||"no times",t.encoding];return t.startTime&&e.push(`${ot(t.startTime).slice(0,19)} to ${ot(t.endTime).slice(0,19)}`),wa[t.state]&&e.push(wa[t.state]),f`
+    <li data-testid="import-file-row">
+      <span class="path" title=${t.path}>${At(t.path,80)}</span>
+      <span>${e.filter(Boolean).join(" · ")}</span>
+      ${t.levels.length>0&&f`<span class="counts">
+        ${t.levels.map(n=>f`<span class="level level-${n.level.toLowerCase()}">${n.level.toLowerCase()} ${g(n.count)}</span> `)}
+      </span>`}
+    </li>
+  `}function ba({name:t,state:e}){let[n,a]=Xe(!1),[s,o]=Xe({files:[],token:"",known:!1}),r=async(i,c)=>{try{let p=await ya(t,i);o({files:[...c,...p.files],token:p.nextPageToken,known:!0})}catch(p){E(p)}};return yt(()=>{n&&r("",[])},[n,e]),f`
+    <details data-testid="import-files" onToggle=${i=>a(i.currentTarget.open)}>
+      <summary class="plain">Files</summary>
+      ${n&&s.known&&s.files.length===0&&f`<p class="faint">None yet.</p>`}
+      <ul class="files">
+        ${n&&s.files.map(i=>f`<${bo} key=${i.path} file=${i} />`)}
+      </ul>
+      ${n&&s.token&&f`<button class="quiet" onClick=${()=>r(s.token,s.files)}>More files</button>`}
+    </details>
+  `}var Ce=d(""),ln=d(!1),Ne=d(!1);async function ko(t){t.preventDefault();let e=Ce.value.trim();if(e)try{await va(e,ln.value),Ce.value=""}catch(n){E(n)}}function ka(t){for(let e of t)ma(e)}var xo={QUEUED:"waiting",RUNNING:"running",PAUSED:"paused",SUCCEEDED:"done",FAILED:"failed",CANCELLED:"cancelled"},un=t=>t.follow&&t.state==="RUNNING"&&Number(t.progress?.totalBytes)<=Number(t.progress?.processedBytes),So=t=>un(t)?"following":xo[t.state]??t.state.toLowerCase();function No(t){let e=t.progress??{},n=[`${g(t.lineCount)} lines`,ft(t.byteCount)];return R(t)?t.endTime&&(t.startTime||t.createTime)&&n.push(kt((Date.parse(t.endTime)-Date.parse(t.startTime??t.createTime))/1e3)):(e.bytesPerSecond>0&&n.push(`${ft(e.bytesPerSecond)}/s`),e.eta&&n.push(`${kt(Zt(e.eta))} left`)),n.join(" · ")}function Co({one:t}){let e=t.progress??{},n=!R(t),a=(i,c)=>f`<button class="quiet" data-testid="import-${i}" onClick=${()=>ga(t.name,i)}>${c}</button>`,s=Number(e.totalBytes)>0?Number(e.processedBytes)/Number(e.totalBytes):0,o=t.sources.flatMap(i=>i.errors??[]),r=Number(e.totalFiles)>1?`${g(e.processedFiles)} of ${g(e.totalFiles)} files`:"";return f`
     <li class="import state-${t.state.toLowerCase()}" data-testid="import" data-state=${t.state}>
       <div class="head">
-        <span class="name" title=${t.sources.map(s=>s.path).join(`
+        <span class="name" title=${t.sources.map(i=>i.path).join(`
 `)}>
-          ${t.sources.map(s=>Kt(s.path.replace(/\/+$/,""))||s.path).join(", ")}
+          ${t.sources.map(i=>xt(i.path.replace(/\/+$/,""))||i.path).join(", ")}
         </span>
-        <span class="state" data-testid="import-state">${yo[t.state]??t.state.toLowerCase()}</span>
+        <span class="state" data-testid="import-state">${So(t)}</span>
       </div>
-      ${n&&_`<progress max="1" value=${o} aria-label="Progress" data-testid="import-progress"></progress>`}
+      ${n&&!un(t)&&f`<progress max="1" value=${s} aria-label="Progress" data-testid="import-progress"></progress>`}
       <div class="facts">
-        <span data-testid="import-facts">${wo(t)}</span>
-        ${n&&_`<button class="quiet" data-testid="import-cancel" onClick=${()=>Pn(t.name)}>Cancel</button>`}
+        <span data-testid="import-facts">${No(t)}</span>
       </div>
-      ${n&&r&&_`<div class="facts">${r}</div>`}
-      ${t.errorMessage&&_`<p class="failure">${t.errorMessage}</p>`}
-      ${a.length>0&&_`<details data-testid="import-errors">
-        <summary>${U(t.errorCount)} ${Number(t.errorCount)===1?"file":"files"} could not be read whole</summary>
+      ${n&&f`<div class="facts">
+        <span>${r}</span>
+        <span class="acts">
+          ${t.state==="PAUSED"?a("resume","Resume"):a("pause","Pause")}
+          ${a("cancel",un(t)?"Stop":"Cancel")}
+        </span>
+      </div>`}
+      ${t.errorMessage&&f`<p class="failure">${t.errorMessage}</p>`}
+      ${o.length>0&&f`<details data-testid="import-errors">
+        <summary>${g(t.errorCount)} ${Number(t.errorCount)===1?"file":"files"} could not be read whole</summary>
         <ul>
-          ${a.slice(0,20).map(s=>_`<li><span class="path">${s.path}</span> ${s.message}</li>`)}
+          ${o.slice(0,20).map(i=>f`<li><span class="path">${i.path}</span> ${i.message}</li>`)}
         </ul>
       </details>`}
+      ${Number(t.fileCount)>0&&f`<${ba} name=${t.name} state=${t.state} />`}
     </li>
-  `}function bo({one:t}){let e=t.sent/Math.max(.001,(performance.now()-t.began)/1e3),n=e>0?(t.size-t.sent)/e:0;return _`
+  `}function To({one:t}){let e=t.sent/Math.max(.001,(performance.now()-t.began)/1e3),n=e>0?(t.size-t.sent)/e:0;return f`
     <li class="import state-running" data-testid="upload">
       <div class="head"><span class="name">${t.name}</span><span class="state">sending</span></div>
       <progress max=${t.size||1} value=${t.sent} aria-label="Sent"></progress>
       <div class="facts">
-        <span>${mt(t.sent)} of ${mt(t.size)} · ${mt(e)}/s · ${ct(n)} left</span>
+        <span>${ft(t.sent)} of ${ft(t.size)} · ${ft(e)}/s · ${kt(n)} left</span>
         <button class="quiet" onClick=${t.cancel}>Cancel</button>
       </div>
     </li>
-  `}function An(){let t=n=>{n.preventDefault(),te.value=!1,Un(n.dataTransfer.files)},e=n=>{n.preventDefault(),te.value=!0};return _`
+  `}function xa(){let t=n=>{n.preventDefault(),Ne.value=!1,ka(n.dataTransfer.files)},e=n=>{n.preventDefault(),Ne.value=!0};return f`
     <aside
-      class="imports ${te.value?"dragging":""}"
+      id="imports"
+      class="imports ${Ne.value?"dragging":""}"
       aria-label="Imports"
       onDragOver=${e}
-      onDragLeave=${()=>te.value=!1}
+      onDragLeave=${()=>Ne.value=!1}
       onDrop=${t}
     >
       <h2>Imports</h2>
-      <form onSubmit=${go}>
+      <form onSubmit=${ko}>
         <input
           data-testid="import-path"
           aria-label="Path to import"
           placeholder="/var/log or an archive"
           spellcheck=${!1}
-          value=${ee.value}
-          onInput=${n=>ee.value=n.target.value}
+          value=${Ce.value}
+          onInput=${n=>Ce.value=n.target.value}
         />
-        <button data-testid="import-start" disabled=${!$.value}>Import</button>
+        <button data-testid="import-start" disabled=${!_.value}>Import</button>
+        <label class="switch" title="Go on with what is written to the files later">
+          <input type="checkbox" data-testid="import-follow" checked=${ln.value} onChange=${n=>ln.value=n.target.checked} />
+          Follow what is written later
+        </label>
       </form>
       <label class="file">
         <input
           type="file"
           multiple
           data-testid="import-file"
-          disabled=${!$.value}
-          onChange=${n=>{Un(n.target.files),n.target.value=""}}
+          disabled=${!_.value}
+          onChange=${n=>{ka(n.target.files),n.target.value=""}}
         />
-        <span>Choose files to upload, or drop them here</span>
+        <span>Choose files, or drop them here</span>
       </label>
       <ul class="list" data-testid="imports">
-        ${R.value.map(n=>_`<${bo} key=${n.key} one=${n} />`)}
-        ${z.value.map(n=>_`<${$o} key=${n.name} one=${n} />`)}
+        ${Y.value.map(n=>f`<${To} key=${n.key} one=${n} />`)}
+        ${Z.value.map(n=>f`<${Co} key=${n.name} one=${n} />`)}
       </ul>
     </aside>
-  `}var Me=5e3,et=h([]),A=h(!1),Oe=h(!1),Dt=h(null),Tt=h(null),ne=h(null),oe=h(null),O=h(-1),tt=h(null),Y=null;function re(){Y?.abort()}async function q(){if(re(),!$.value)return;let t=new AbortController;Y=t;let e=[],n=performance.now(),o=()=>(performance.now()-n)/1e3;W(()=>{et.value=e,A.value=Oe.value=!0,Dt.value=Tt.value=ne.value=oe.value=tt.value=Q.value=null,O.value=-1}),Sn();let a={query:bn(vt.value,lt.value),startTime:Ce(L.value),endTime:Ce(I.value)},r=`/v1/${$.value}/logs`;xo(`${r}:histogram`,a,t);try{await Jt(ut(`${r}:search`,{...a,pageSize:Me}),s=>ko(s,e,o,t),t.signal),Y===t&&(Tt.value=o())}catch(s){Y===t&&T(s)}finally{Y===t&&(A.value=!1)}}function ko(t,e,n,o){Y===o&&W(()=>{let a=e.length;for(let r of t)r.hits&&e.push(...r.hits.hits);e.length>a&&(a===0&&(Dt.value=n()),et.value=e.slice(0))})}async function xo(t,e,n){try{let o=await P(ut(t,{...e,bucketCount:80}),{signal:n.signal});if(Y!==n)return;W(()=>{oe.value=o,ne.value=Number(o.totalSize)})}catch(o){Y===n&&T(o)}}async function ae(t){let e=et.value[t];if(e){O.value=t,tt.value={hit:e,before:[],after:[],loading:!0};try{let n=`/v1/${$.value}/logs/${encodeURIComponent(e.id)}:context`,o=await P(ut(n,{before:6,after:6}));O.value===t&&(tt.value={...o,highlights:e.highlights,loading:!1})}catch(n){O.value===t&&(tt.value=null),T(n)}}}function Pe(){tt.value=null}var se=64,So=[...dt].reverse().map(t=>t.toUpperCase());function Co(t,e){let n=new Map(t.levels.map(l=>[l.level,Number(l.count)])),o=Number(t.count),a=So.map(l=>[l.toLowerCase(),n.get(l)??0]).filter(([,l])=>l>0),r=o-a.reduce((l,[,f])=>l+f,0);r>0&&a.push(["none",r]);let s=o===0?0:Math.max(2,o/e*se),i=se;return a.map(([l,f])=>{let c=f/o*s;return i-=c,{level:l,y:i,height:c}})}function No(t,e){let n=Date.parse(t.startTime);L.value=Ne(new Date(n).toISOString()),I.value=Ne(new Date(n+e*1e3).toISOString()),q()}function qn(){let t=oe.value;if(!t||t.buckets.length===0)return null;let e=Zt(t.bucketWidth),n=Math.max(...t.buckets.map(i=>Number(i.count)),1),o=1e3/t.buckets.length,a=t.buckets[0],r=t.buckets.at(-1),s=Number(t.undatedCount);return _`
+  `}var Te=5e3,Sa=500,W=d([]),U=d(!1),M=d(!1),cn=d(!1),Ee=d(0),De=d(null),Xt=d(null),Yt=d(null),Pt=d(null),Oe=d(null),z=d(-1),F=d(null),tt=null;function te(){tt?.abort()}function Nt(){return{query:na(P.value,K.value),startTime:an(G.value),endTime:an(J.value)}}var pt=t=>`/v1/${_.value}/logs:${t}`;function Na(){te();let t=new AbortController;return tt=t,V(()=>{W.value=[],U.value=cn.value=!0,M.value=!1,Xt.value=Yt.value=Pt.value=Oe.value=F.value=De.value=null,ct.value=Q.value=null,z.value=-1}),ca(),t}async function fn(t){let e=P.value,n=K.value.length>0&&e.trim()!=="",a=nn(t,e,n);if(a&&n){let s=await N(A(pt("explain"),{query:e.trim()})).catch(o=>nn(o,e,!1));if(P.value!==e)return;s&&"sentence"in s&&(a=s)}a?Q.value=a:E(t)}function pn(t,e){tt===e&&fn(t)}async function q(){if(!_.value)return;let t=Na(),e=[],n=performance.now(),a=()=>(performance.now()-n)/1e3;Ee.value+=1,Do(t);try{await Jt(A(pt("search"),{...Nt(),orderBy:wt[X.value],pageSize:Te}),s=>Eo(s,e,a,t),t.signal),tt===t&&(Yt.value=a())}catch(s){pn(s,t)}finally{tt===t&&(U.value=!1)}}function Eo(t,e,n,a){tt===a&&V(()=>{let s=e.length;for(let o of t)o.hits&&e.push(...o.hits.hits),o.progress&&(De.value=o.progress);e.length>s&&(s===0&&(Xt.value=n()),W.value=e.slice(0))})}async function Do(t){try{let e=s=>N(A(pt("histogram"),{...Nt(),...s,bucketCount:80}),{signal:t.signal}),n=await e();if(tt!==t)return;Pt.value=Number(n.totalSize);let{undatedCount:a}=n;for(let s=0,o;s<6&&(o=ha(n));s+=1)n=await e(o);tt===t&&(Oe.value={...n,undatedCount:a})}catch(e){pn(e,t)}}async function Ca(){if(!_.value)return;let t=Na();M.value=!0,j.value="lines";let{query:e}=Nt();try{await Jt(A(pt("tail"),{query:e}),n=>{if(tt!==t)return;let a=n.flatMap(s=>s.hits??[]).reverse();a.length!==0&&V(()=>{W.value=[...a,...W.value].slice(0,Te),z.value>=0&&(z.value+=a.length),Pt.value=(Pt.value??0)+a.length})},t.signal)}catch(n){pn(n,t)}finally{tt===t&&(U.value=M.value=!1)}}function qe(t){let e=W.value[t];e&&(z.value=t,ee(e,20))}async function ee(t,e){let n=Math.min(e,Sa),s={...F.value?.hit.id===t.id?F.value:{hit:t,before:[],after:[]},highlights:t.highlights,reach:n,loading:!0};F.value=s;try{let o=`/v1/${_.value}/logs/${encodeURIComponent(t.id)}:context`,r=await N(A(o,{before:n,after:n})),i=n>=Sa||r.before.length<n&&r.after.length<n;F.value===s&&(F.value={...r,highlights:t.highlights,reach:n,whole:i,loading:!1})}catch(o){if(F.value!==s)return;let r=M.value&&o.status===404;F.value=r?{...s,loading:!1,whole:!0,fresh:r}:null,r||E(o)}}function ne(){F.value=null}function dn({hit:t,highlights:e=t.highlights}){return da(t.text,e).map(n=>n.marked?f`<mark>${n.text}</mark>`:n.text)}function Ta(){let t=F.value,e=Bt(null),n=t?.hit.id,a=t?t.before.length+t.after.length:0;if(yt(()=>{let o=e.current,r=o?.querySelector(".main");r&&(o.scrollTop=r.offsetTop-(o.clientHeight-r.offsetHeight)/2)},[n,a]),!t)return null;let s=(o,r)=>f`
+    <li key=${o.id} class="${r?"main":""} ${o.recordId&&o.recordId===t.hit.recordId?"same":""}" aria-current=${r?"true":void 0} data-testid=${r?"context-hit":"context-line"}>
+      <span class="number">${o.lineNumber}</span>
+      <span class="text">${r?f`<${dn} hit=${o} highlights=${t.highlights??o.highlights} />`:o.text||" "}</span>
+    </li>
+  `;return f`
+    <section class="context" aria-label="Context of the line" data-testid="context" onKeyDown=${o=>o.key==="Escape"&&ne()}>
+      <header>
+        <h2 title=${t.hit.source}>${At(t.hit.source,120)}:${t.hit.lineNumber}</h2>
+        ${t.fresh&&f`<span class="faint">its neighbours can be shown in a moment</span>`}
+        ${!t.whole&&f`<button class="quiet" data-testid="context-more" disabled=${t.loading} onClick=${()=>ee({...t.hit,highlights:t.highlights},t.reach*4)}>
+          More lines
+        </button>`}
+        <span class="faint">${g(a+1)} lines</span>
+        <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${ne}>✕</button>
+      </header>
+      <ol ref=${e} tabindex="0" aria-label="Lines around it">
+        ${t.before.map(o=>s(o,!1))}
+        ${s(t.hit,!0)}
+        ${t.after.map(o=>s(o,!1))}
+      </ol>
+    </section>
+  `}var Me=48,Oo=[...qt].reverse().map(t=>t.toUpperCase());function qo(t,e){let n=new Map(t.levels.map(c=>[c.level,Number(c.count)])),a=Number(t.count),s=Oo.map(c=>[c.toLowerCase(),n.get(c)??0]).filter(([,c])=>c>0),o=a-s.reduce((c,[,p])=>c+p,0);o>0&&s.push(["none",o]);let r=a===0?0:Math.max(2,a/e*Me),i=Me;return s.map(([c,p])=>{let u=p/a*r;return i-=u,{level:c,y:i,height:u}})}function Mo(t,e){let n=Date.parse(t.startTime);G.value=Kt(new Date(n).toISOString()),J.value=Kt(new Date(n+e*1e3).toISOString()),q()}function Ea(){let t=Oe.value;if(!t||t.buckets.length===0)return null;let e=Zt(t.bucketWidth),n=Math.max(...t.buckets.map(i=>Number(i.count)),1),a=1e3/t.buckets.length,s=t.buckets[0],o=t.buckets.at(-1),r=Number(t.undatedCount);return f`
     <figure class="histogram" data-testid="histogram">
-      <svg viewBox="0 0 1000 ${se}" preserveAspectRatio="none" role="img" aria-label="Matching lines by time">
-        ${t.buckets.map((i,l)=>_`<g key=${i.startTime} class="bar" onClick=${()=>No(i,e)}>
-            <title>${gt(i.startTime)} UTC: ${U(i.count)} lines</title>
-            <rect class="hit" x=${l*o} y="0" width=${o} height=${se} />
-            ${Co(i,n).map(f=>_`<rect
-                key=${f.level}
-                class="fill-${f.level}"
-                x=${l*o+o*.1}
-                y=${f.y}
-                width=${o*.8}
-                height=${f.height}
+      <svg viewBox="0 0 1000 ${Me}" preserveAspectRatio="none" role="img" aria-label="Matching lines by time">
+        ${t.buckets.map((i,c)=>f`<g key=${i.startTime} class="bar" onClick=${()=>Mo(i,e)}>
+            <title>${ot(i.startTime)} UTC: ${g(i.count)} lines</title>
+            <rect class="hit" x=${c*a} y="0" width=${a} height=${Me} />
+            ${qo(i,n).map(p=>f`<rect
+                key=${p.level}
+                class="fill-${p.level}"
+                x=${c*a+a*.1}
+                y=${p.y}
+                width=${a*.8}
+                height=${p.height}
               />`)}
           </g>`)}
       </svg>
       <figcaption>
-        <span>${gt(a.startTime).slice(0,19)}</span>
-        <span class="faint">${s>0?`${U(s)} lines have no time`:"click a bar to look closer"}</span>
-        <span>${gt(new Date(Date.parse(r.startTime)+e*1e3).toISOString()).slice(0,19)}</span>
+        <span>${ot(s.startTime).slice(0,19)}</span>
+        <span class="faint">${r>0?`${g(r)} lines have no time`:"click a bar to look closer"}</span>
+        <span>${ot(new Date(Date.parse(o.startTime)+e*1e3).toISOString()).slice(0,19)}</span>
       </figcaption>
     </figure>
-  `}var V=24,Hn=20,yt=h({top:0,height:600}),Eo=t=>`${Ee(t.source,32-String(t.lineNumber).length)}:${t.lineNumber}`,Ln=t=>t.level==="LEVEL_UNSPECIFIED"?"":t.level.toLowerCase();function In({hit:t,highlights:e=t.highlights}){return En(t.text,e).map(n=>n.marked?_`<mark>${n.text}</mark>`:n.text)}function To(){let t=et.value.length,e=ne.value,n=[];return e!==null?n.push(_`<strong data-testid="total">${U(e)}</strong> ${e===1?"line":"lines"}`):Oe.value&&A.value&&n.push("counting"),t<(e??0)&&!A.value&&t>=Me&&n.push(`first ${U(t)} shown`),Dt.value!==null&&n.push(_`first hit after <span data-testid="first-hit">${ct(Dt.value)}</span>`),Tt.value!==null&&n.push(_`<span data-testid="took">${ct(Tt.value)}</span> in all`),_`
+  `}var dt=d("level"),Lt=d(null),Pe=d(null),Le=d(null),Ae=d(!1),Ao={values:"topValues",templates:"templates",plan:"explain"},Po={values:Lt,templates:Pe,plan:Le},ae=null;function hn(t){dt.value=t.trim(),Lt.value=null,dt.value&&Da()}async function Da(){let t=j.value,e=Po[t];if(!e||e.value||!_.value)return;ae?.abort();let n=new AbortController;ae=n,Ae.value=!0;let a={values:{field:dt.value,limit:50},templates:{limit:200}}[t]??{};try{let s=await N(A(pt(Ao[t]),{...Nt(),...a}),{signal:n.signal});ae===n&&(e.value=t==="values"?{...s,field:dt.value}:s)}catch(s){ae===n&&fn(s)}finally{ae===n&&(Ae.value=!1)}}L(()=>{Ee.value!==0&&V(()=>{Lt.value=Pe.value=Le.value=null})});L(()=>{Ee.value===0||j.value==="lines"||queueMicrotask(Da)});var oe=[["lines","Lines"],["values","Top values"],["templates","Templates"],["plan","Plan"]];function Oa(){let t=j.value;return f`
+    <div class="tabs" role="tablist" aria-label="Views" onKeyDown=${n=>{let a={ArrowRight:1,ArrowLeft:-1}[n.key];if(!a)return;let s=oe.findIndex(([r])=>r===t),[o]=oe[(s+a+oe.length)%oe.length];j.value=o,n.currentTarget.querySelector(`#tab-${o}`).focus(),n.preventDefault()}}>
+      ${oe.map(([n,a])=>f`<button
+          key=${n}
+          type="button"
+          role="tab"
+          id="tab-${n}"
+          aria-selected=${t===n?"true":"false"}
+          aria-controls="view"
+          tabindex=${t===n?0:-1}
+          data-testid="tab-${n}"
+          onClick=${()=>j.value=n}
+        >${a}</button>`)}
+    </div>
+  `}var _n=()=>f`<p class="nothing" role="status">${Ae.value?"Looking …":"Search first."}</p>`,Lo=(t,e)=>(t==="level"?e.toLowerCase():e)||"(empty)";function Ro(t){P.value=ra(P.value,sa(Lt.value.field,t)),q()}function Uo(){let t=ia(W.value.slice(0,200).map(n=>n.text));return f`
+    <form class="fields" onSubmit=${n=>{n.preventDefault(),hn(new FormData(n.target).get("field"))}}>
+      <label>Field <input name="field" key=${dt.value} value=${dt.value} spellcheck=${!1} autocomplete="off" data-testid="values-field" /></label>
+      <button data-testid="values-show">Show</button>
+      <div class="chips" role="group" aria-label="Fields of the lines">
+        ${t.map(n=>f`<button key=${n} type="button" class="chip plain" aria-pressed=${dt.value===n?"true":"false"} onClick=${()=>hn(n)}>${n}</button>`)}
+      </div>
+    </form>
+  `}function qa(){let t=Lt.value;return f`
+    <div class="view" data-testid="values">
+      <${Uo} />
+      ${!t&&_n()}
+      ${t&&f`
+        <p class="faint">
+          ${g(t.lineCount)} of ${g(t.totalSize)} matching lines have ${t.field}
+          ${t.isEstimate&&`; counted in ${g(t.linesRead)} of them`}
+        </p>
+        <table>
+          <thead><tr><th>Value</th><th class="number">Lines</th><th class="number">Share</th><td></td></tr></thead>
+          <tbody>
+            ${t.values.map(e=>f`<tr key=${e.value}>
+                <td><button type="button" class="link" title="Only lines with this value" data-testid="value" onClick=${()=>Ro(e.value)}>${Lo(t.field,e.value)}</button></td>
+                <td class="number">${g(e.count)}</td>
+                <td class="number">${on(Number(e.count),Number(t.lineCount))}</td>
+                <td class="meter" aria-hidden="true"><span style=${{width:`${100*Number(e.count)/Number(t.values[0].count)}%`}}></span></td>
+              </tr>`)}
+          </tbody>
+        </table>
+        ${t.values.length===0&&f`<p class="nothing">No matching line has this field.</p>`}
+      `}
+    </div>
+  `}var Fo=t=>t.split(/(<\*>)/).map(e=>e==="<*>"?f`<span class="faint">${e}</span>`:e);function Ma(){let t=Pe.value;return t?f`
+    <div class="view" data-testid="templates">
+      <p class="faint">From ${g(t.linesRead)} of ${g(t.totalSize)} matching lines.</p>
+      <table>
+        <thead><tr><th class="number">Lines</th><th class="number">Share</th><th>Template</th></tr></thead>
+        <tbody>
+          ${t.templates.map(e=>f`<tr key=${e.text}>
+              <td class="number">${g(e.count)}</td>
+              <td class="number">${on(Number(e.count),Number(t.linesRead))}</td>
+              <td><button type="button" class="link mono" title="Show an example" data-testid="template" onClick=${()=>e.example&&ee(e.example,20)}>${Fo(e.text)}</button></td>
+            </tr>`)}
+        </tbody>
+      </table>
+      ${t.templates.length===0&&f`<p class="nothing">No line matches.</p>`}
+    </div>
+  `:f`<div class="view">${_n()}</div>`}function Aa(){let t=Le.value;if(!t)return f`<div class="view">${_n()}</div>`;let e=n=>Number(n.estimate)<0?"?":g(n.estimate);return f`
+    <div class="view" data-testid="plan">
+      <dl>
+        <dt>Understood as</dt>
+        <dd class="mono" data-testid="plan-form">${t.normalForm||"every line"}</dd>
+        <dt>Parts of the index</dt>
+        <dd>${g(Number(t.splits)-Number(t.splitsPruned))} of ${g(t.splits)}; the times of the others rule them out</dd>
+        <dt>Lines that may match</dt>
+        <dd>${g(t.candidateLines)} of ${g(t.lines)}; ${t.readsLines?"each is read to know that it matches":"the index alone tells them"}</dd>
+      </dl>
+      ${t.steps.length>0&&f`<table>
+        <thead><tr><th>Part</th><th>Found by</th><th class="number">Lines</th></tr></thead>
+        <tbody>
+          ${t.steps.map((n,a)=>f`<tr key=${a}><td class="mono">${n.part}</td><td>${n.method}</td><td class="number">${e(n)}</td></tr>`)}
+        </tbody>
+      </table>`}
+    </div>
+  `}var st=24,Pa=20,Rt=d({top:0,height:600}),Ho=t=>`${At(xt(t.source),18-String(t.lineNumber).length)}:${t.lineNumber}`,La=t=>t.level==="LEVEL_UNSPECIFIED"?"":t.level.toLowerCase();function Io(){let t=W.value.length,e=Pt.value,n=[],a=e===1?"line":"lines";M.value?n.push(f`live: <strong data-testid="live-total">${g(e??0)}</strong> ${a} since it began`):e!==null?n.push(f`<strong data-testid="total">${g(e)}</strong> ${a}`):cn.value&&U.value&&n.push("counting");let s=De.value;return U.value&&s&&Number(s.linesTotal)>0&&n.push(`${g(s.linesDone)} of ${g(s.linesTotal)} lines looked at`),t<(e??0)&&!U.value&&t>=Te&&n.push(`first ${g(t)} shown`),Xt.value!==null&&n.push(f`first hit after <span data-testid="first-hit">${kt(Xt.value)}</span>`),Yt.value!==null&&n.push(f`<span data-testid="took">${kt(Yt.value)}</span> in all`),f`
     <p class="status" role="status" data-testid="status">
-      ${A.value&&_`<span class="spinner" aria-hidden="true"></span> searching…${" "}`}
-      ${n.map((o,a)=>_`${a>0&&" · "}${o}`)}
+      ${U.value&&f`<span class="spinner" aria-hidden="true"></span> ${M.value?"":"searching… "}`}
+      ${n.map((o,r)=>f`${r>0&&" · "}${o}`)}
     </p>
-  `}function Do({hit:t,index:e}){return _`
+  `}function jo({hit:t,index:e}){return f`
     <div
       id="row-${e}"
-      class="row ${O.value===e?"selected":""}"
+      class="row ${z.value===e?"selected":""}"
       role="option"
-      aria-selected=${O.value===e?"true":"false"}
+      aria-selected=${z.value===e?"true":"false"}
       data-testid="row"
-      style=${{top:`${e*V}px`}}
-      onClick=${()=>ae(e)}
+      style=${{top:`${e*st}px`}}
+      onClick=${()=>qe(e)}
     >
-      <span class="when">${gt(t.timestamp)}</span>
-      <span class="level level-${Ln(t)}">${Ln(t)}</span>
-      <span class="where" title="${t.source}:${t.lineNumber}">${Eo(t)}</span>
-      <span class="text"><${In} hit=${t} /></span>
+      <span class="when">${ot(t.timestamp)}</span>
+      <span class="level level-${La(t)}">${La(t)}</span>
+      <span class="where" title="${t.source}:${t.lineNumber}">${Ho(t)}</span>
+      <span class="text"><${dn} hit=${t} /></span>
     </div>
-  `}function Mo(){let t=be(null),e=et.value;$e(()=>{let r=()=>yt.value={top:t.current.scrollTop,height:t.current.clientHeight},s=new ResizeObserver(r);return s.observe(t.current),()=>s.disconnect()},[]);let n=r=>{let s=Math.max(1,Math.floor(yt.value.height/V)-1),i={ArrowDown:1,ArrowUp:-1,PageDown:s,PageUp:-s,Home:-e.length,End:e.length};if(r.key==="Enter")ae(O.value);else if(r.key==="Escape")Pe();else if(r.key in i){let l=Math.min(e.length-1,Math.max(0,O.value+i[r.key]));O.value=l;let{scrollTop:f,clientHeight:c}=t.current;l*V<f?t.current.scrollTop=l*V:(l+1)*V>f+c&&(t.current.scrollTop=(l+1)*V-c),tt.value&&ae(l)}else return;r.preventDefault()},o=Math.max(0,Math.floor(yt.value.top/V)-Hn),a=Math.min(e.length,Math.ceil((yt.value.top+yt.value.height)/V)+Hn);return _`
+  `}function Bo(){let t=Bt(null),e=W.value;yt(()=>{let o=()=>{t.current&&(Rt.value={top:t.current.scrollTop,height:t.current.clientHeight})},r=new ResizeObserver(o);return r.observe(t.current),()=>r.disconnect()},[]);let n=o=>{let r=Math.max(1,Math.floor(Rt.value.height/st)-1),i={ArrowDown:1,ArrowUp:-1,PageDown:r,PageUp:-r,Home:-e.length,End:e.length};if(o.key==="Enter")qe(z.value);else if(o.key==="Escape")ne();else if(o.key in i){let c=Math.min(e.length-1,Math.max(0,z.value+i[o.key]));z.value=c;let{scrollTop:p,clientHeight:u}=t.current;c*st<p?t.current.scrollTop=c*st:(c+1)*st>p+u&&(t.current.scrollTop=(c+1)*st-u),F.value&&qe(c)}else return;o.preventDefault()},a=Math.max(0,Math.floor(Rt.value.top/st)-Pa),s=Math.min(e.length,Math.ceil((Rt.value.top+Rt.value.height)/st)+Pa);return f`
     <div
       class="rows"
       ref=${t}
       role="listbox"
       aria-label="Matching lines"
-      aria-activedescendant=${O.value>=0?`row-${O.value}`:void 0}
+      aria-activedescendant=${z.value>=0?`row-${z.value}`:void 0}
       tabindex="0"
       data-testid="rows"
       onKeyDown=${n}
-      onScroll=${()=>yt.value={top:t.current.scrollTop,height:t.current.clientHeight}}
+      onScroll=${()=>Rt.value={top:t.current.scrollTop,height:t.current.clientHeight}}
     >
-      <div class="rows-all" style=${{height:`${e.length*V}px`}}>
-        ${e.slice(o,a).map((r,s)=>_`<${Do} key=${r.id} hit=${r} index=${o+s} />`)}
+      <div class="rows-all" style=${{height:`${e.length*st}px`}}>
+        ${e.slice(a,s).map((o,r)=>f`<${jo} key=${o.id} hit=${o} index=${a+r} />`)}
       </div>
-      ${e.length===0&&_`<${Oo} />`}
+      ${e.length===0&&f`<${Wo} />`}
     </div>
-  `}function Oo(){if(A.value||Q.value)return null;let t=R.value.length>0||z.value.some(e=>!M(e));return $.value?t?_`<p class="nothing" data-testid="nothing">Nothing found yet. Lines can be found as parts of the import are done.</p>`:z.value.length===0?_`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file on the right.</p>`:_`<p class="nothing" data-testid="nothing">No line matches.</p>`:_`<p class="nothing">Make a workspace first.</p>`}function Po(){let t=tt.value;if(!t)return null;let e=(n,o)=>_`
-    <li key=${n.id} class="${o?"main":""} ${n.recordId===t.hit.recordId?"same":""}" data-testid=${o?"context-hit":"context-line"}>
-      <span class="number">${n.lineNumber}</span>
-      <span class="text">${o?_`<${In} hit=${n} highlights=${t.highlights??n.highlights} />`:n.text||" "}</span>
-    </li>
-  `;return _`
-    <section class="context" aria-label="Context of the line" data-testid="context">
-      <header>
-        <h2 title=${t.hit.source}>${Ee(t.hit.source,120)}</h2>
-        <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${Pe}>✕</button>
-      </header>
-      <ol>
-        ${t.before.map(n=>e(n,!1))}
-        ${e(t.hit,!0)}
-        ${t.after.map(n=>e(n,!1))}
-      </ol>
-    </section>
-  `}function Rn(){let t=ft.value>0;return _`
+  `}function Wo(){if(M.value)return f`<p class="nothing" data-testid="nothing">Lines appear here as they are read.</p>`;if(U.value||ct.value||Q.value)return null;let t=Y.value.length>0||Z.value.some(e=>!R(e));return _.value?t?f`<p class="nothing" data-testid="nothing">Nothing found yet. Lines can be found as parts of the import are done.</p>`:Z.value.length===0?f`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file under Imports.</p>`:f`<p class="nothing" data-testid="nothing">No line matches.</p>`:f`<p class="nothing">Make a workspace first.</p>`}function zo(){if(M.value)return null;let t=e=>{X.value=e.target.value,q()};return f`
+    <select aria-label="Order" data-testid="order" value=${X.value} onChange=${t}>
+      <option value="newest">Newest first</option>
+      <option value="oldest">Oldest first</option>
+    </select>
+  `}function Vo(){if(!_.value||Q.value||M.value)return null;let t=A(pt("export"),{...Nt(),orderBy:wt[X.value]});return f`<a class="button quiet" href=${t} download="${xt(_.value)}.ndjson" title="All matching lines as NDJSON" data-testid="export">Export</a>`}var Go={lines:Bo,values:qa,templates:Ma,plan:Aa};function Ra(){let t=St.value>0;return f`
     <div class="bar-line">
-      <${To} />
-      ${t&&_`<button
+      <${Io} />
+      ${t&&!M.value&&f`<button
         class="quiet"
         data-testid="refresh"
-        onClick=${()=>{ft.value=0,q()}}
+        onClick=${()=>{St.value=0,q()}}
       >New lines were imported: search again</button>`}
     </div>
-    <${qn} />
-    <${Mo} />
-    <${Po} />
-  `}function Uo(t){let e=lt.value;lt.value=e.includes(t)?e.filter(n=>n!==t):[...e,t],q()}function Ao(t){t.preventDefault(),q()}function qo(){L.value=I.value="",q()}var Ue=t=>e=>t.value=e.target.value;function jn(){let t=L.value||I.value;return _`
-    <form class="query" role="search" onSubmit=${Ao} onKeyDown=${e=>e.key==="Escape"&&re()}>
-      <div class="line">
+    <${Ea} />
+    <div class="bar-line">
+      <${Oa} />
+      <div class="acts"><${zo} /><${Vo} /></div>
+    </div>
+    <div id="view" class="tabpanel" role="tabpanel" aria-labelledby="tab-${j.value}">
+      <${Go[j.value]} />
+    </div>
+    <${Ta} />
+  `}var Jo=[["a term","timeout","a run of letters and digits, without case"],["terms in a row",'"connection reset"',"next to each other"],["all, any, none","kafka (error OR warn) NOT debug","side by side means AND, which binds closer than OR"],["a part of a term","conn*","* is any letters and digits, ? is one"],["any part of a line","contains:edi","also within words; contains_case: minds the case"],["a regular expression","/user \\d+ (failed|denied)/i","RE2's syntax; i: without case"],["with its case","case:Error",'a term or "terms in a row"'],["a term with slips","tiemout~","one letter more, less or another; ~2: two"],["a field","user.id:42",'of JSON, or written as key=value or key: value; name:"two words"'],["a comparison","latency:>500","also < <= >= and 1..5; numbers by size"],["a pattern in a field","host:web*","user.id:* is any line that has the field"],["a level","level:>=warn","also level:error, level:info..warn"],["a source","source:kafka","files whose path contains it"],["a time","time:>=2016-12-19","also time:A..B; in UTC"],["a time from now","last:15m","s, m, h, d or w"]];function Ua({onPick:t}){return f`
+    <section class="help" id="help" aria-label="Forms of a query" data-testid="help">
+      <table>
+        <thead><tr><th>Form</th><th>Example</th><th>Finds lines with it</th></tr></thead>
+        <tbody>
+          ${Jo.map(([e,n,a])=>f`<tr key=${e}>
+              <td>${e}</td>
+              <td><button type="button" class="link mono" title="Search for this" onClick=${()=>t(n)}>${n}</button></td>
+              <td class="faint">${a}</td>
+            </tr>`)}
+        </tbody>
+      </table>
+    </section>
+  `}var H=d([]),Tt=d(""),se=d(!1),Ct=d(!1),Fa=()=>`/v1/${_.value}/savedQueries`,Qo=t=>t.sort((e,n)=>e.displayName<n.displayName?-1:1);async function Zo(){let t=_.value;H.value=[],Tt.value="";try{for(let e="",n=!0;n||e;n=!1){let a=await N(A(Fa(),{pageSize:1e3,pageToken:e}));if(_.value!==t)return;H.value=[...H.value,...a.savedQueries],e=a.nextPageToken}}catch(e){_.value===t&&E(e)}}L(()=>{_.value&&queueMicrotask(Zo)});function Ko(t){Tt.value=t,Ct.value=!1;let e=H.value.find(n=>n.name===t);e&&(P.value=e.query,X.value=e.orderBy===wt.oldest?"oldest":"newest",K.value=[],q())}async function Xo(t){t.preventDefault();let e=new FormData(t.target).get("name").trim();if(!e)return;let n={displayName:e,query:P.value,orderBy:wt[X.value]},a=H.value.find(s=>s.displayName===e);try{let s=a?await N(`/v1/${a.name}`,{method:"PATCH",body:n}):await N(Fa(),{method:"POST",body:n});H.value=Qo([...H.value.filter(o=>o.name!==s.name),s]),Tt.value=s.name,se.value=!1}catch(s){E(s)}}async function Yo(){if(!Ct.value){Ct.value=!0;return}Ct.value=!1;let t=Tt.value;try{await N(`/v1/${t}`,{method:"DELETE"})}catch(e){if(e.status!==404)return E(e)}H.value=H.value.filter(e=>e.name!==t),Tt.value=""}function Ha(){let t=H.value.find(e=>e.name===Tt.value);return se.value?f`
+      <form class="saved" onSubmit=${Xo} onKeyDown=${n=>{n.key==="Escape"&&(n.stopPropagation(),se.value=!1)}}>
+        <input name="name" value=${t?.displayName??""} maxlength="200" placeholder="Name of the query" aria-label="Name of the query" ref=${n=>n?.focus()} data-testid="saved-name" />
+        <button data-testid="saved-save">Save</button>
+        <button type="button" class="quiet" onClick=${()=>se.value=!1}>Cancel</button>
+      </form>
+    `:f`
+    <div class="saved">
+      <select aria-label="Saved queries" data-testid="saved" value=${Tt.value} disabled=${H.value.length===0} onChange=${e=>Ko(e.target.value)}>
+        <option value="">${H.value.length?"Saved queries":"No saved queries"}</option>
+        ${H.value.map(e=>f`<option key=${e.name} value=${e.name}>${e.displayName}</option>`)}
+      </select>
+      <button type="button" class="quiet" data-testid="saved-new" disabled=${!_.value} onClick=${()=>se.value=!0}>Save query</button>
+      ${t&&f`<button type="button" class="quiet ${Ct.value?"danger":""}" data-testid="saved-delete" onClick=${Yo} onBlur=${()=>Ct.value=!1}>
+        ${Ct.value?`Delete “${t.displayName}”?`:"Delete"}
+      </button>`}
+    </div>
+  `}var Ut=d(!1),ts=[["15 minutes",15],["hour",60],["day",1440],["week",10080]];function es(t){let e=K.value;K.value=e.includes(t)?e.filter(n=>n!==t):[...e,t],q()}function ns(t){t.preventDefault(),q()}function Ia(){G.value=J.value="",q()}function as(t){G.value=Kt(new Date(Date.now()-t*6e4).toISOString()),J.value="",q()}function os(t){t.key==="Escape"&&(U.value?te():Ut.value=!1)}var ja=t=>e=>t.value=e.target.value;function ss(t){P.value=t.target.value,Q.value=null}function rs(t){P.value=t,Ut.value=!1,q()}function is(){let t=Q.value;if(!t)return null;let e=t.position===null?null:aa(P.value,t.position);return f`
+    <div class="wrong" id="wrong" role="alert" data-testid="query-error">
+      ${e&&f`<pre aria-hidden="true">${e.text}${`
+`}${" ".repeat(e.column)}<b>^</b></pre>`}
+      <p>${t.sentence}${t.position!==null&&` (character ${t.position+1})`}</p>
+    </div>
+  `}function Ba(){let t=G.value||J.value;return f`
+    <section class="query" onKeyDown=${os}>
+      <form class="line" role="search" onSubmit=${ns}>
         <input
           type="search"
           class="box"
           data-testid="query"
           aria-label="Query"
+          aria-invalid=${Q.value?"true":"false"}
+          aria-describedby=${Q.value?"wrong":void 0}
           placeholder='timeout AND (disk OR "read error") NOT debug — empty shows everything'
           autocomplete="off"
           spellcheck=${!1}
           autofocus
-          value=${vt.value}
-          onInput=${Ue(vt)}
+          value=${P.value}
+          onInput=${ss}
         />
-        ${A.value?_`<button type="button" class="stop" data-testid="cancel" onClick=${re}>Cancel</button>`:_`<button class="main" data-testid="search" disabled=${!$.value}>Search</button>`}
-      </div>
+        <button
+          type="button"
+          class="quiet"
+          aria-expanded=${Ut.value?"true":"false"}
+          aria-controls="help"
+          data-testid="help-toggle"
+          onClick=${()=>Ut.value=!Ut.value}
+        >Help</button>
+        <button
+          type="button"
+          class=${M.value?"stop":""}
+          aria-pressed=${M.value?"true":"false"}
+          title="Show lines as they are read"
+          data-testid="tail"
+          disabled=${!_.value}
+          onClick=${()=>M.value?te():Ca()}
+        >${M.value?"Stop":"Live"}</button>
+        ${U.value&&!M.value?f`<button type="button" class="stop" data-testid="cancel" onClick=${te}>Cancel</button>`:f`<button class="main" data-testid="search" disabled=${!_.value}>Search</button>`}
+      </form>
+      <${is} />
+      ${Ut.value&&f`<${Ua} onPick=${rs} />`}
       <div class="line filters">
         <div class="chips" role="group" aria-label="Levels">
-          ${dt.map(e=>_`<button
+          ${qt.map(e=>f`<button
               key=${e}
               type="button"
               class="chip level-${e}"
-              aria-pressed=${lt.value.includes(e)?"true":"false"}
+              aria-pressed=${K.value.includes(e)?"true":"false"}
               data-testid="level-${e}"
-              onClick=${()=>Uo(e)}
+              onClick=${()=>es(e)}
             >${e}</button>`)}
         </div>
+        <${Ha} />
+      </div>
+      <div class="line filters">
         <div class="range">
-          <label>From <input type="datetime-local" step="1" data-testid="from" value=${L.value} onChange=${Ue(L)} /></label>
-          <label>to <input type="datetime-local" step="1" data-testid="to" value=${I.value} onChange=${Ue(I)} /></label>
+          <label>From <input type="datetime-local" step="1" data-testid="from" value=${G.value} onChange=${ja(G)} /></label>
+          <label>to <input type="datetime-local" step="1" data-testid="to" value=${J.value} onChange=${ja(J)} /></label>
           <span class="faint">UTC</span>
-          ${t&&_`<button type="button" class="quiet" data-testid="range-clear" onClick=${qo}>Any time</button>`}
+          <select aria-label="Time range" data-testid="last" value="" onChange=${e=>e.target.value?as(Number(e.target.value)):Ia()}>
+            <option value="">${t?"Any time":"Last …"}</option>
+            ${ts.map(([e,n])=>f`<option key=${e} value=${n}>Last ${e}</option>`)}
+          </select>
+          ${t&&f`<button type="button" class="quiet" data-testid="range-clear" onClick=${Ia}>Any time</button>`}
         </div>
       </div>
-    </form>
-  `}var Fn=h(!1);async function Ho(){try{let{workspaces:t}=await P("/v1/workspaces?pageSize=1000");B.value=t.filter(n=>!n.deleting),B.value.some(n=>n.name===$.value)||($.value=B.value[0]?.name??"")}catch(t){T(t)}Fn.value=!0}async function Wn(){try{let t=await fetch("/readyz");Et.value={ok:t.ok,services:(await t.json()).services??{}}}catch{Et.value={ok:!1,services:{}}}setTimeout(Wn,document.hidden?3e4:5e3)}function Lo(){return _`
-    <${Tn} />
-    <${Cn} />
-    <main>
+    </section>
+  `}var Wa=d(!1);async function ls(){try{let{workspaces:t}=await N("/v1/workspaces?pageSize=1000");at.value=t.filter(n=>!n.deleting),at.value.some(n=>n.name===_.value)||(_.value=at.value[0]?.name??"")}catch(t){E(t)}Wa.value=!0}async function za(){try{let t=await fetch("/readyz");Qt.value={ok:t.ok,services:(await t.json()).services??{}}}catch{Qt.value={ok:!1,services:{}}}setTimeout(za,document.hidden?3e4:5e3)}function us(){return f`
+    <${$a} />
+    <${fa} />
+    <main class=${bt.value?"":"wide"}>
       <section class="search" aria-label="Search">
-        <${jn} />
-        <${Rn} />
+        <${Ba} />
+        <${Ra} />
       </section>
-      <${An} />
+      ${bt.value&&f`<${xa} />`}
     </main>
-  `}Je(_`<${Lo} />`,document.getElementById("app"));Ho();Wn();H(()=>{if(!Fn.value)return;let t=$.value;queueMicrotask(()=>{Dn(),t&&q()})});H(()=>{ft.value!==0&&queueMicrotask(()=>{et.value.length>0||A.value||(ft.value=0,q())})});
+  `}En(f`<${us} />`,document.getElementById("app"));ls();za();L(()=>{if(!Wa.value)return;let t=_.value;queueMicrotask(()=>{_a(),t&&q()})});L(()=>{St.value!==0&&queueMicrotask(()=>{W.value.length>0||U.value||(St.value=0,q())})});

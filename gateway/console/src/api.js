@@ -5,6 +5,8 @@ export class Problem extends Error {
     super(document.detail || document.title || `The gateway answered ${status}.`);
     this.status = document.status ?? status;
     this.violations = document.violations ?? [];
+    this.reason = document.reason ?? "";
+    this.metadata = document.metadata ?? {};
     this.requestId = document.request_id ?? "";
   }
 }

@@ -38,8 +38,11 @@ export function parts(text, highlights) {
   const length = points ? points.length : text.length;
   const found = [];
   let at = 0;
-  for (const { start, end } of highlights) {
-    if (start < at || end > length || start >= end) continue;
+  const sorted = [...highlights].sort((one, other) => one.start - other.start);
+  for (const { start: wanted, end } of sorted) {
+    // Marks of different parts of a query may overlap.
+    const start = Math.max(wanted, at);
+    if (end > length || start >= end) continue;
     if (start > at) found.push({ text: slice(at, start), marked: false });
     found.push({ text: slice(start, end), marked: true });
     at = end;
@@ -57,10 +60,22 @@ export function instant(local) {
 // The reverse, for a time that the server gave.
 export const local = (utc) => (utc ? utc.slice(0, 19) : "");
 
+// A part of a whole: "12.5 %".
+export const share = (part, all) => (all > 0 ? `${((100 * part) / all).toFixed(1)} %` : "");
+
 // The last part of "workspaces/ab12".
 export const last = (name) => name.slice(name.lastIndexOf("/") + 1);
 
 // A path's end says more than its beginning.
 export function shortSource(path, most) {
   return path.length <= most ? path : `…${path.slice(path.length - most + 1)}`;
+}
+
+// The times to ask about for wider bars, where all lines stand in a small part of a histogram; null elsewhere.
+export function closer({ buckets, bucketWidth }) {
+  const width = seconds(bucketWidth);
+  const filled = buckets.flatMap((bucket, index) => (Number(bucket.count) > 0 ? [index] : []));
+  if (filled.length === 0 || width < 1 || filled.at(-1) - filled[0] + 1 > buckets.length / 3) return null;
+  const end = new Date(Date.parse(buckets[filled.at(-1)].startTime) + width * 1000);
+  return { startTime: buckets[filled[0]].startTime, endTime: end.toISOString() };
 }

@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import { ask } from "./api.js";
 import { last } from "./format.js";
 import { html } from "./html.js";
+import { hasEnded, imports } from "./importing.js";
 import * as state from "./state.js";
 
 const naming = signal(false);
@@ -33,6 +34,7 @@ function Health() {
 }
 
 export function Header() {
+  const busy = imports.value.filter((one) => !hasEnded(one)).length;
   return html`
     <header>
       <h1><img src="/assets/icon.svg" alt="" width="22" height="22" /> Log analyzer</h1>
@@ -55,6 +57,13 @@ export function Header() {
           </form>`
         : html`<button class="quiet" data-testid="workspace-new" onClick=${() => (naming.value = true)}>New workspace</button>`}
       <${Health} />
+      <button
+        class="quiet"
+        aria-expanded=${state.panel.value ? "true" : "false"}
+        aria-controls="imports"
+        data-testid="imports-toggle"
+        onClick=${() => (state.panel.value = !state.panel.value)}
+      >Imports${busy > 0 ? ` (${busy})` : ""}</button>
     </header>
   `;
 }

@@ -4,7 +4,7 @@ import { LEVELS } from "./query.js";
 import { histogram, search } from "./searching.js";
 import * as state from "./state.js";
 
-const HEIGHT = 64;
+const HEIGHT = 48;
 const ORDER = [...LEVELS].reverse().map((level) => level.toUpperCase());
 
 // A bar's parts from the bottom up, the gravest level first; lines without a level come last.

@@ -60,8 +60,9 @@ async function watch(name) {
   watches.delete(name);
 }
 
-export async function start(path) {
-  const one = await ask(`/v1/${state.workspace.value}/imports`, { method: "POST", body: { sources: [{ path }] } });
+export async function start(path, follow) {
+  const body = { sources: [{ path }], ...(follow ? { follow } : {}) };
+  const one = await ask(`/v1/${state.workspace.value}/imports`, { method: "POST", body });
   put(one);
   if (!hasEnded(one)) watch(one.name);
 }
@@ -88,10 +89,13 @@ export async function send(file) {
   }
 }
 
-export async function stop(name) {
+// "pause", "resume" or "cancel".
+export async function act(name, verb) {
   try {
-    put(await ask(`/v1/${name}:cancel`, { method: "POST", body: {} }));
+    put(await ask(`/v1/${name}:${verb}`, { method: "POST", body: {} }));
   } catch (error) {
     state.show(error);
   }
 }
+
+export const filesOf = (name, token) => ask(url(`/v1/${name}/files`, { pageSize: 100, pageToken: token }));

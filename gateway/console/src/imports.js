@@ -1,10 +1,12 @@
 import { signal } from "@preact/signals";
 import { bytes, count, duration, last, seconds } from "./format.js";
+import { Files } from "./files.js";
 import { html } from "./html.js";
-import { hasEnded, imports, send, start, stop, uploads } from "./importing.js";
+import { act, hasEnded, imports, send, start, uploads } from "./importing.js";
 import * as state from "./state.js";
 
 const path = signal("");
+const following = signal(false);
 const dragging = signal(false);
 
 async function submit(event) {
@@ -12,7 +14,7 @@ async function submit(event) {
   const wanted = path.value.trim();
   if (!wanted) return;
   try {
-    await start(wanted);
+    await start(wanted, following.value);
     path.value = "";
   } catch (error) {
     state.show(error);
@@ -24,6 +26,12 @@ function pick(files) {
 }
 
 const WORDS = { QUEUED: "waiting", RUNNING: "running", PAUSED: "paused", SUCCEEDED: "done", FAILED: "failed", CANCELLED: "cancelled" };
+
+// One that follows has read everything there is, for now.
+const caughtUp = (one) =>
+  one.follow && one.state === "RUNNING" && Number(one.progress?.totalBytes) <= Number(one.progress?.processedBytes);
+
+const word = (one) => (caughtUp(one) ? "following" : (WORDS[one.state] ?? one.state.toLowerCase()));
 
 function facts(one) {
   const progress = one.progress ?? {};
@@ -40,6 +48,8 @@ function facts(one) {
 function Import({ one }) {
   const progress = one.progress ?? {};
   const running = !hasEnded(one);
+  const button = (verb, label) =>
+    html`<button class="quiet" data-testid="import-${verb}" onClick=${() => act(one.name, verb)}>${label}</button>`;
   const share = Number(progress.totalBytes) > 0 ? Number(progress.processedBytes) / Number(progress.totalBytes) : 0;
   const errors = one.sources.flatMap((source) => source.errors ?? []);
   const files = Number(progress.totalFiles) > 1 ? `${count(progress.processedFiles)} of ${count(progress.totalFiles)} files` : "";
@@ -49,14 +59,20 @@ function Import({ one }) {
         <span class="name" title=${one.sources.map((source) => source.path).join("\n")}>
           ${one.sources.map((source) => last(source.path.replace(/\/+$/, "")) || source.path).join(", ")}
         </span>
-        <span class="state" data-testid="import-state">${WORDS[one.state] ?? one.state.toLowerCase()}</span>
+        <span class="state" data-testid="import-state">${word(one)}</span>
       </div>
-      ${running && html`<progress max="1" value=${share} aria-label="Progress" data-testid="import-progress"></progress>`}
+      ${running && !caughtUp(one) && html`<progress max="1" value=${share} aria-label="Progress" data-testid="import-progress"></progress>`}
       <div class="facts">
         <span data-testid="import-facts">${facts(one)}</span>
-        ${running && html`<button class="quiet" data-testid="import-cancel" onClick=${() => stop(one.name)}>Cancel</button>`}
       </div>
-      ${running && files && html`<div class="facts">${files}</div>`}
+      ${running &&
+      html`<div class="facts">
+        <span>${files}</span>
+        <span class="acts">
+          ${one.state === "PAUSED" ? button("resume", "Resume") : button("pause", "Pause")}
+          ${button("cancel", caughtUp(one) ? "Stop" : "Cancel")}
+        </span>
+      </div>`}
       ${one.errorMessage && html`<p class="failure">${one.errorMessage}</p>`}
       ${errors.length > 0 &&
       html`<details data-testid="import-errors">
@@ -65,6 +81,7 @@ function Import({ one }) {
           ${errors.slice(0, 20).map((error) => html`<li><span class="path">${error.path}</span> ${error.message}</li>`)}
         </ul>
       </details>`}
+      ${Number(one.fileCount) > 0 && html`<${Files} name=${one.name} state=${one.state} />`}
     </li>
   `;
 }
@@ -96,6 +113,7 @@ export function ImportPanel() {
   };
   return html`
     <aside
+      id="imports"
       class="imports ${dragging.value ? "dragging" : ""}"
       aria-label="Imports"
       onDragOver=${over}
@@ -113,6 +131,10 @@ export function ImportPanel() {
           onInput=${(event) => (path.value = event.target.value)}
         />
         <button data-testid="import-start" disabled=${!state.workspace.value}>Import</button>
+        <label class="switch" title="Go on with what is written to the files later">
+          <input type="checkbox" data-testid="import-follow" checked=${following.value} onChange=${(event) => (following.value = event.target.checked)} />
+          Follow what is written later
+        </label>
       </form>
       <label class="file">
         <input
@@ -125,7 +147,7 @@ export function ImportPanel() {
             event.target.value = "";
           }}
         />
-        <span>Choose files to upload, or drop them here</span>
+        <span>Choose files, or drop them here</span>
       </label>
       <ul class="list" data-testid="imports">
         ${uploads.value.map((one) => html`<${Upload} key=${one.key} one=${one} />`)}

@@ -39,12 +39,12 @@ function App() {
   return html`
     <${Header} />
     <${Banner} />
-    <main>
+    <main class=${state.panel.value ? "" : "wide"}>
       <section class="search" aria-label="Search">
         <${SearchForm} />
         <${Results} />
       </section>
-      <${ImportPanel} />
+      ${state.panel.value && html`<${ImportPanel} />`}
     </main>
   `;
 }

@@ -1,15 +1,22 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { count, duration, parts, shortSource, time } from "./format.js";
+import { url } from "./api.js";
+import { Context, Text } from "./context.js";
+import { count, duration, last, shortSource, time } from "./format.js";
 import { Histogram } from "./histogram.js";
 import { html } from "./html.js";
 import { hasEnded, imports, landed, uploads } from "./importing.js";
+import { ORDERS } from "./query.js";
 import {
   MOST_ROWS,
   close,
   context,
   firstHit,
+  live,
+  logs,
   open,
+  parameters,
+  progress,
   rows,
   running,
   search,
@@ -19,33 +26,36 @@ import {
   total,
 } from "./searching.js";
 import * as state from "./state.js";
+import { Plan, Tabs, Templates, Values } from "./tabs.js";
 
 // Rows are of one height, so that only those in view need to exist.
 const ROW = 24;
 const MARGIN = 20;
 const scroll = signal({ top: 0, height: 600 });
 
-// The column is 33 characters wide; the end of a path says more than its beginning.
-const place = (hit) => `${shortSource(hit.source, 32 - String(hit.lineNumber).length)}:${hit.lineNumber}`;
+// The column is 19 characters wide: the file's own name; all of the path stands in the context and in the title.
+const place = (hit) => `${shortSource(last(hit.source), 18 - String(hit.lineNumber).length)}:${hit.lineNumber}`;
 
 const level = (hit) => (hit.level === "LEVEL_UNSPECIFIED" ? "" : hit.level.toLowerCase());
-
-function Text({ hit, highlights = hit.highlights }) {
-  return parts(hit.text, highlights).map((part) => (part.marked ? html`<mark>${part.text}</mark>` : part.text));
-}
 
 function Status() {
   const shown = rows.value.length;
   const all = total.value;
   const pieces = [];
-  if (all !== null) pieces.push(html`<strong data-testid="total">${count(all)}</strong> ${all === 1 ? "line" : "lines"}`);
+  const noun = all === 1 ? "line" : "lines";
+  if (live.value) pieces.push(html`live: <strong data-testid="live-total">${count(all ?? 0)}</strong> ${noun} since it began`);
+  else if (all !== null) pieces.push(html`<strong data-testid="total">${count(all)}</strong> ${noun}`);
   else if (searched.value && running.value) pieces.push("counting");
+  const far = progress.value;
+  if (running.value && far && Number(far.linesTotal) > 0) {
+    pieces.push(`${count(far.linesDone)} of ${count(far.linesTotal)} lines looked at`);
+  }
   if (shown < (all ?? 0) && !running.value && shown >= MOST_ROWS) pieces.push(`first ${count(shown)} shown`);
   if (firstHit.value !== null) pieces.push(html`first hit after <span data-testid="first-hit">${duration(firstHit.value)}</span>`);
   if (took.value !== null) pieces.push(html`<span data-testid="took">${duration(took.value)}</span> in all`);
   return html`
     <p class="status" role="status" data-testid="status">
-      ${running.value && html`<span class="spinner" aria-hidden="true"></span> searching…${" "}`}
+      ${running.value && html`<span class="spinner" aria-hidden="true"></span> ${live.value ? "" : "searching… "}`}
       ${pieces.map((piece, index) => html`${index > 0 && " · "}${piece}`)}
     </p>
   `;
@@ -74,7 +84,9 @@ function List() {
   const box = useRef(null);
   const all = rows.value;
   useEffect(() => {
-    const measure = () => (scroll.value = { top: box.current.scrollTop, height: box.current.clientHeight });
+    const measure = () => {
+      if (box.current) scroll.value = { top: box.current.scrollTop, height: box.current.clientHeight };
+    };
     const watcher = new ResizeObserver(measure);
     watcher.observe(box.current);
     return () => watcher.disconnect();
@@ -117,41 +129,41 @@ function List() {
 }
 
 function Nothing() {
-  if (running.value || state.problem.value) return null;
+  if (live.value) return html`<p class="nothing" data-testid="nothing">Lines appear here as they are read.</p>`;
+  if (running.value || state.problem.value || state.wrong.value) return null;
   const busy = uploads.value.length > 0 || imports.value.some((one) => !hasEnded(one));
   if (!state.workspace.value) return html`<p class="nothing">Make a workspace first.</p>`;
   if (busy) {
     return html`<p class="nothing" data-testid="nothing">Nothing found yet. Lines can be found as parts of the import are done.</p>`;
   }
   if (imports.value.length === 0) {
-    return html`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file on the right.</p>`;
+    return html`<p class="nothing" data-testid="nothing">Nothing is imported here yet. Start with a path or a file under Imports.</p>`;
   }
   return html`<p class="nothing" data-testid="nothing">No line matches.</p>`;
 }
 
-function Context() {
-  const found = context.value;
-  if (!found) return null;
-  const line = (hit, main) => html`
-    <li key=${hit.id} class="${main ? "main" : ""} ${hit.recordId === found.hit.recordId ? "same" : ""}" data-testid=${main ? "context-hit" : "context-line"}>
-      <span class="number">${hit.lineNumber}</span>
-      <span class="text">${main ? html`<${Text} hit=${hit} highlights=${found.highlights ?? hit.highlights} />` : hit.text || " "}</span>
-    </li>
-  `;
+function Order() {
+  if (live.value) return null;
+  const choose = (event) => {
+    state.order.value = event.target.value;
+    search();
+  };
   return html`
-    <section class="context" aria-label="Context of the line" data-testid="context">
-      <header>
-        <h2 title=${found.hit.source}>${shortSource(found.hit.source, 120)}</h2>
-        <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${close}>✕</button>
-      </header>
-      <ol>
-        ${found.before.map((hit) => line(hit, false))}
-        ${line(found.hit, true)}
-        ${found.after.map((hit) => line(hit, false))}
-      </ol>
-    </section>
+    <select aria-label="Order" data-testid="order" value=${state.order.value} onChange=${choose}>
+      <option value="newest">Newest first</option>
+      <option value="oldest">Oldest first</option>
+    </select>
   `;
 }
+
+// A link, so that the browser itself writes what comes to a file.
+function Export() {
+  if (!state.workspace.value || state.wrong.value || live.value) return null;
+  const path = url(logs("export"), { ...parameters(), orderBy: ORDERS[state.order.value] });
+  return html`<a class="button quiet" href=${path} download="${last(state.workspace.value)}.ndjson" title="All matching lines as NDJSON" data-testid="export">Export</a>`;
+}
+
+const VIEWS = { lines: List, values: Values, templates: Templates, plan: Plan };
 
 export function Results() {
   const stale = landed.value > 0;
@@ -159,6 +171,7 @@ export function Results() {
     <div class="bar-line">
       <${Status} />
       ${stale &&
+      !live.value &&
       html`<button
         class="quiet"
         data-testid="refresh"
@@ -169,7 +182,13 @@ export function Results() {
       >New lines were imported: search again</button>`}
     </div>
     <${Histogram} />
-    <${List} />
+    <div class="bar-line">
+      <${Tabs} />
+      <div class="acts"><${Order} /><${Export} /></div>
+    </div>
+    <div id="view" class="tabpanel" role="tabpanel" aria-labelledby="tab-${state.tab.value}">
+      <${VIEWS[state.tab.value]} />
+    </div>
     <${Context} />
   `;
 }

@@ -14,10 +14,19 @@ export const query = signal(start.query);
 export const levels = signal(start.levels);
 export const from = signal(start.from);
 export const to = signal(start.to);
+// "newest" or "oldest" first.
+export const order = signal(start.order);
+// What is shown of the lines that match: "lines", "values", "templates" or "plan".
+export const tab = signal("lines");
+export const panel = signal(true);
+
+// What is wrong with the query: the sentence, and the place in what was typed (null: nowhere in particular).
+export const wrong = signal(null);
 
 export function remember() {
-  const fields = { workspace: workspace.value, query: query.value, levels: levels.value, from: from.value, to: to.value };
-  history.replaceState(null, "", `#${toHash(fields)}`);
+  const fields = { workspace: workspace.value, query: query.value, levels: levels.value };
+  const times = { from: from.value, to: to.value, order: order.value };
+  history.replaceState(null, "", `#${toHash({ ...fields, ...times })}`);
 }
 
 export function show(error) {

@@ -6,6 +6,7 @@ without a year (or without a date) is put nearest to. It returns None for a time
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,6 +29,7 @@ _ZONES: dict[bytes, float] = {
     b"MSK": 3, b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6, b"PST": -8, b"PDT": -7,
     b"AKST": -9, b"HST": -10, b"IST": 5.5, b"SGT": 8, b"HKT": 8, b"JST": 9, b"KST": 9, b"AEST": 10, b"AEDT": 11,
 }  # fmt: skip
+_ESCAPES = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 #: For use in a regular expression: longer ones before those that they begin with.
 ZONE_NAMES = b"|".join(sorted(_ZONES, reverse=True))
 
@@ -139,13 +141,27 @@ def glog(text: bytes, near: int) -> int | None:
     return _without_year(int(text[:2]), int(text[2:4]), text[-8:], near)
 
 
+def month_day_coloured(text: bytes, near: int) -> int | None:
+    """The same with escape sequences of a terminal before the clock."""
+    return month_day(_ESCAPES.sub(b"", text), near)
+
+
+def dashed(text: bytes, near: int) -> int | None:
+    """04-25 12:00:00: month and day; the year is the one that puts it nearest."""
+    return _without_year(int(text[:2]), int(text[3:5]), text[-8:], near)
+
+
+#: How far back a clock may go without having come to the next day, in seconds: daylight saving time ends, and a little.
+BACK = 2 * 3600
+
+
 def clock_only(text: bytes, near: int) -> int | None:
-    """08:09:33: the day is the one that puts it nearest."""
+    """08:09:33: the day is the one that puts it into the 24 hours that begin BACK before."""
     of_day = _of_day(text)
     if of_day is None:
         return None
-    today = near - near % _DAY + of_day
-    return _nearest([today - _DAY, today, today + _DAY], near)
+    start = near - BACK
+    return start + (of_day - start) % _DAY
 
 
 def epoch(text: bytes, near: int) -> int | None:

@@ -31,7 +31,7 @@ _WORDS: dict[bytes, int] = {
     for form in (name, name.upper(), name.capitalize())
 }
 _WORDS |= {f"{form}{n}".encode(): DEBUG for form in ("debug", "DEBUG", "Debug") for n in range(1, 6)}
-_LETTERS = {b"T": TRACE, b"D": DEBUG, b"I": INFO, b"W": WARN, b"E": ERROR, b"F": FATAL}
+_LETTERS = {b"V": TRACE, b"T": TRACE, b"D": DEBUG, b"I": INFO, b"W": WARN, b"E": ERROR, b"F": FATAL}
 
 _SYSLOG = {
     str(n).encode(): level for n, level in enumerate((FATAL, CRITICAL, CRITICAL, ERROR, WARN, NOTICE, INFO, DEBUG))
@@ -57,7 +57,13 @@ def _alternation(words: Iterable[bytes]) -> re.Pattern[bytes]:
 
 _NEAR = _alternation(_PLAIN_WORDS)
 _UPPER = _alternation(_UPPER_WORDS)
+# Where `near` looks.
+_NEAR_BYTES = 48
 _GLOG = re.compile(rb"([TDIWEF])\d{4} \d\d:")
+_PRIORITY = re.compile(rb"(?:\x1b\[[0-9;]*[A-Za-z])*<(\d{1,3})>")
+_COLUMN = re.compile(rb"[ \t]+(?:[0-9A-F]+[ \t]+){1,3}([VTDIWEF])[ \t/]")
+# Between brackets they all mean a level.
+_BRACKETED = re.compile(rb"\[(" + b"|".join(_WORDS) + rb")\]")
 _JSON_VALUE = re.compile(rb"\s*:\s*\"?([A-Za-z]+\d?|\d{1,2})\b")
 _PAIR_VALUE = re.compile(rb"\"?([A-Za-z]+)")
 
@@ -68,6 +74,8 @@ class LevelRule:
 
     name: str
     find: FindLevel
+    #: It does matter where the time ends.
+    placed: bool = False
 
 
 def _behind(needle: bytes, value: re.Pattern[bytes], table: dict[bytes, int]) -> FindLevel:
@@ -93,6 +101,12 @@ def _word(pattern: re.Pattern[bytes], before: int, after: int) -> FindLevel:
     return find
 
 
+def near(line: bytes, end: int) -> tuple[int, int]:
+    """The level that the rule `near` finds behind the time, and where its word ends; 0 and -1 where there is none."""
+    found = _NEAR.search(line, end, end + _NEAR_BYTES)
+    return (0, -1) if found is None else (_WORDS[found.group()], found.end())
+
+
 def _none(line: bytes, end: int) -> int:
     return 0
 
@@ -100,6 +114,23 @@ def _none(line: bytes, end: int) -> int:
 def _glog(line: bytes, end: int) -> int:
     found = _GLOG.match(line)
     return 0 if found is None else _LETTERS[found.group(1)]
+
+
+def _letter(line: bytes, end: int) -> int:
+    """Android's and others': numbers of process and thread, then a letter."""
+    found = _COLUMN.match(line, end)
+    return 0 if found is None else _LETTERS[found.group(1)]
+
+
+def _bracketed(line: bytes, end: int) -> int:
+    found = _BRACKETED.search(line, end, end + _NEAR_BYTES)
+    return 0 if found is None else _WORDS[found.group(1)]
+
+
+def _priority(line: bytes, end: int) -> int:
+    """The number before a syslog message: eight times the facility, and the severity."""
+    found = _PRIORITY.match(line)
+    return 0 if found is None else _SYSLOG[b"%d" % (int(found.group(1)) & 7)]
 
 
 _JSON_RULES = tuple(
@@ -110,24 +141,28 @@ _JSON_RULES = tuple(
         ("s", _LETTERS),
     )
 )  # fmt: skip
+#: A word soon behind the time, the usual place.
+NEAR = LevelRule("near", _word(_NEAR, 0, _NEAR_BYTES), placed=True)
 _TEXT_RULES = (
     LevelRule("glog", _glog),
+    LevelRule("priority", _priority),
     LevelRule("level=", _behind(b"level=", _PAIR_VALUE, _WORDS)),
     LevelRule("lvl=", _behind(b"lvl=", _PAIR_VALUE, _WORDS)),
-    LevelRule("near", _word(_NEAR, 0, 48)),
-    LevelRule("upper", _word(_UPPER, 64, 128)),
+    NEAR,
+    LevelRule("bracketed", _bracketed, placed=True),
+    LevelRule("letter", _letter, placed=True),
+    LevelRule("upper", _word(_UPPER, 64, 128), placed=True),
 )
-_NO_RULE = LevelRule("none", _none)
-_DEFAULT = next(rule for rule in _TEXT_RULES if rule.name == "near")
+NONE = LevelRule("none", _none)
 
-BY_NAME = {rule.name: rule for rule in (*_JSON_RULES, *_TEXT_RULES, _NO_RULE)}
+BY_NAME = {rule.name: rule for rule in (*_JSON_RULES, *_TEXT_RULES, NONE)}
 
 
 def choose(sample: Sequence[tuple[bytes, int]], *, json: bool, without_level: bool) -> LevelRule:
     """The rule that finds a level in most of the sample: (line, where its time ends)."""
     if without_level:
-        return _NO_RULE
-    best, most = (_NO_RULE if json else _DEFAULT), 0
+        return NONE
+    best, most = (NONE if json else NEAR), 0
     for rule in _JSON_RULES if json else (*_TEXT_RULES, *_JSON_RULES):
         if most == len(sample):
             break

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from services.importer.parsing import calendar, levels, profiles
 from services.importer.parsing.calendar import zone_offset
 from services.importer.parsing.levels import LevelRule
 from services.importer.parsing.profiles import PROFILES, Profile
+from services.importer.parsing.shapes import UNKNOWN, Shape
 
 #: A line without a time. The same number as in services.search.index.
 NO_TIME = -(2**63)
@@ -22,6 +24,19 @@ _DATE = re.compile(rb"#Date: (\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)")
 # Texts of seconds whose conversion is kept. Logs repeat a second, or move on for good.
 _CACHE_ENTRIES = 4096
 _FRACTION_CACHE_ENTRIES = 16_384
+# Fewer lines are read as fast one by one.
+_WORTH_A_SHAPE = 64
+# Where the shape did not help it is left alone for 4 blocks, then for 8, at most for 64.
+_LONGEST_PAUSE = 5
+_MISSING = UNKNOWN // 2
+_MICROS = 1_000_000
+# A text without a year or a day stands for the time nearest to the one before: within so many microseconds, by the
+# length of the cycle in days, there is only one.
+_REACH = {0: 0, 1: calendar.BACK * _MICROS, 365: 180 * _DAY * _MICROS}
+# So begin lines of a record without times that goes on: indented ones, stack traces, ends of JSON and XML.
+_GOES_ON = (b" ", b"\t", b"at ", b"Caused by", b"}", b"]", b"</")
+# Docker compose puts the container's name before each line; not every container tells times.
+_OTHER_CONTAINER = re.compile(rb"(?:\x1b\[[0-9;]*[A-Za-z])*[A-Za-z0-9][\w.-]* +\| \S")
 # Beyond these a number is no time of a log: 1990 to 2100.
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 
@@ -36,15 +51,22 @@ class Columns:
     #: 1 where the line starts a record, 0 where it continues the one before.
     records: bytearray
 
+    def extend(self, more: Columns) -> None:
+        """Adds the columns of the lines that follow."""
+        self.times.extend(more.times)
+        self.levels.extend(more.levels)
+        self.records.extend(more.records)
+
 
 class LineParser:
     """Finds out on the first lines how they tell time and level, then reads both from every line.
 
     `modified` (seconds since 1970) is when the source was last changed: a time without year or day lies before it.
-    `state` continues where a parser of the same source had got to.
+    `state` continues where a parser of the same source had got to. `by_shape` allows the fast way, which finds just
+    what the other one finds.
     """
 
-    def __init__(self, modified: float, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, modified: float, state: dict[str, Any] | None = None, *, by_shape: bool = True) -> None:
         self._near = int(modified)
         self._anchored = False
         self._last = NO_TIME
@@ -54,6 +76,9 @@ class LineParser:
         self._rule: LevelRule | None = None
         self._bases: dict[tuple[bytes, bytes | None], int | None] = {}
         self._fractions: dict[bytes, int] = {}
+        self._by_shape = by_shape
+        self._shape: Shape | None = None
+        self._misfits = self._pause = 0
         if state is not None:
             self._near, self._anchored, self._last, self._started = (
                 state["near"], state["anchored"], state["last"], state["started"],
@@ -75,21 +100,33 @@ class LineParser:
             "rule": self._rule.name if self._rule else "",
         }
 
+    @property
+    def format(self) -> str:
+        """Name of the kind of time that the lines have; "" where none is known."""
+        return self._profile.name if self._profile else ""
+
     def parse(self, lines: Sequence[bytes]) -> Columns:
         """The columns of the next lines of the source."""
         if self._profile is None or self._rule is None:
             self._detect(lines[:_SAMPLE_LINES])
         assert self._rule is not None
         profile, rule = self._profile, self._rule
-        columns = self._untimed(lines, rule) if profile is None else self._timed(lines, profile, rule)
+        if profile is None:
+            columns = self._untimed(lines, rule)
+        elif self._by_shape and profile.seconds_last:
+            columns = self._shaped(lines, profile, rule)
+        else:
+            columns = self._timed(lines, profile, rule)
         if not self._started and lines:
             columns.records[0] = 1
             self._started = True
         return columns
 
     def _timed(self, lines: Sequence[bytes], profile: Profile, rule: LevelRule) -> Columns:
+        """Looks at every line: what every other way must agree with."""
         locate, find_level = profile.locator(), rule.find
         bases, fractions, last = self._bases, self._fractions, self._last
+        reach, inside = _REACH[profile.cycle_days], profile.anywhere
         times: list[int] = []
         found_levels: list[int] = []
         records = bytearray(b"\x01") * len(lines)
@@ -99,9 +136,11 @@ class LineParser:
             if found is not None:
                 text, fraction, zone = found.group(1, 2, 3)
                 base = bases.get((text, zone))
-                if base is None:
+                if base is None or (reach and abs(base - self._near * _MICROS) >= reach):
                     base = self._base(profile, text, zone)
                 if base is not None:
+                    if reach:
+                        self._near = base // _MICROS
                     if fraction:
                         extra = fractions.get(fraction)
                         last = base + (self._fraction(profile, fraction) if extra is None else extra)
@@ -113,8 +152,9 @@ class LineParser:
             self._last = last
             own = self._by_second(line)
             if own is None:
-                records[len(times)] = 0
-                add_level(0)
+                alone = inside and _OTHER_CONTAINER.match(line) is not None
+                records[len(times)] = alone
+                add_level(find_level(line, 0) if alone else 0)
             else:
                 last = own
                 add_level(find_level(line, 0))
@@ -122,20 +162,128 @@ class LineParser:
         self._last = last
         return Columns(times, found_levels, records)
 
+    def _shaped(self, lines: Sequence[bytes], profile: Profile, rule: LevelRule) -> Columns:
+        """The same for lines that are mostly of one shape: only those that are not are looked at."""
+        whole = Columns([], [], bytearray())
+        while lines:
+            if profile.cycle_days and not self._anchored:  # the first time is put where it belongs
+                locate = profile.locator()
+                first = next((row for row, line in enumerate(lines) if locate(line) is not None), len(lines))
+                whole.extend(self._timed(lines[: first + 1], profile, rule))
+                lines = lines[first + 1 :]
+                continue
+            shape = self._shape
+            if shape is None and len(lines) >= _WORTH_A_SHAPE:
+                shape = self._shape = self._new_shape(lines, profile, rule)
+            known = self._known(shape, lines, profile) if shape is not None else None
+            if shape is None or known is None:
+                whole.extend(self._timed(lines, profile, rule))
+                break
+            lines = lines[self._fill(shape, lines, *known, profile, rule, whole) :]
+        return whole
+
+    def _known(self, shape: Shape, lines: Sequence[bytes], profile: Profile) -> tuple[list[int], list[int]] | None:
+        """Times that need no look, and rows of the lines that need one; None where most of them do."""
+        if self._pause:
+            self._pause -= 1
+            return None
+        times = shape.read(lines)
+        missing = _missing(times)
+        if missing:
+            others = shape.learn([lines[row] for row in missing], partial(self._plain_base, profile))
+            again = shape.read([lines[row] for row in missing])
+            for row, when in zip(missing, again, strict=True):
+                times[row] = when
+            missing = _missing(times)
+            if others * 2 > len(lines):
+                self._shape = None  # another one fits most lines
+        if len(missing) * 2 > len(lines):
+            self._misfits = min(self._misfits + 1, _LONGEST_PAUSE)
+            self._pause = 2 << self._misfits
+            return None
+        if not self._within_reach(profile, times):
+            shape.forget_bases()
+            return None
+        self._misfits = 0
+        return times, missing
+
+    def _fill(
+        self,
+        shape: Shape,
+        lines: Sequence[bytes],
+        times: list[int],
+        missing: list[int],
+        profile: Profile,
+        rule: LevelRule,
+        whole: Columns,
+    ) -> int:
+        """Looks at the lines that the shape does not know and adds all to `whole`; returns how many lines are done.
+
+        It stops early where a line told another year or day than the texts that are known stand for.
+        """
+        found_levels = shape.levels(lines)
+        records = bytearray(b"\x01") * len(lines)
+        done = len(lines)
+        known_to = 0
+        for start, end in _runs(missing):
+            if start > known_to:
+                self._note(profile, times[start - 1])
+            columns = self._timed(lines[start:end], profile, rule)
+            times[start:end], found_levels[start:end], records[start:end] = (
+                columns.times, columns.levels, columns.records,
+            )  # fmt: skip
+            known_to = end
+            if profile.cycle_days and not self._within_reach(profile, times[end:]):
+                done = end
+                break
+        else:
+            if known_to < done:
+                self._note(profile, times[-1])
+        whole.extend(Columns(times[:done], found_levels[:done], records[:done]))
+        return done
+
+    def _note(self, profile: Profile, when: int) -> None:
+        """Goes on after a line with this time that was not looked at."""
+        self._last = when
+        if profile.cycle_days:
+            self._near = when // _MICROS
+
+    def _within_reach(self, profile: Profile, times: Sequence[int]) -> bool:
+        """Whether times that the shape knows are those that are nearest to the time before, whichever that is."""
+        reach = _REACH[profile.cycle_days]
+        if not reach:
+            return True
+        near = self._near * _MICROS
+        known = [when for when in times if when > _MISSING]
+        return not known or max(*known, near) - min(*known, near) < reach
+
+    def _new_shape(self, lines: Sequence[bytes], profile: Profile, rule: LevelRule) -> Shape | None:
+        """One for a line in the middle that has a time."""
+        locate = profile.locator()
+        line = next((line for line in lines[len(lines) // 2 :] if locate(line) is not None), None)
+        return None if line is None else Shape(profile, rule, line)
+
     def _untimed(self, lines: Sequence[bytes], rule: LevelRule) -> Columns:
         find = rule.find
-        records = bytearray(not line.startswith((b" ", b"\t", b"at ", b"Caused by")) for line in lines)
+        records = bytearray(not line.startswith(_GOES_ON) for line in lines)
         return Columns([self._last] * len(lines), [find(line, 0) for line in lines], records)
 
-    def _base(self, profile: Profile, text: bytes, zone: bytes | None) -> int | None:
+    def _plain_base(self, profile: Profile, text: bytes, zone: bytes | None) -> int | None:
         """Microseconds of the whole second that the text names; None when it names none."""
+        seconds = profile.convert(text, self._near)
+        if seconds is None or not _EARLIEST <= seconds < _LATEST:
+            return None
+        return (seconds - (zone_offset(zone) if zone else 0)) * _MICROS
+
+    def _base(self, profile: Profile, text: bytes, zone: bytes | None) -> int | None:
+        """The same, with the first one put where it belongs, and kept."""
         near = self._near
         seconds = profile.convert(text, near)
         if seconds is None or not _EARLIEST <= seconds < _LATEST:
             return None
         if profile.cycle_days:
             seconds = self._place(profile, text, seconds)
-        base = (seconds - (zone_offset(zone) if zone else 0)) * 1_000_000
+        base = (seconds - (zone_offset(zone) if zone else 0)) * _MICROS
         if len(self._bases) >= _CACHE_ENTRIES:
             self._bases.clear()
         self._bases[(text, zone)] = base
@@ -151,8 +299,6 @@ class LineParser:
                 if earlier is None or earlier >= seconds:
                     break
                 seconds = earlier
-        if abs(seconds - self._near) > _DAY // 2:
-            self._bases.clear()  # the texts that are kept belong to another day or year
         self._near = seconds
         return seconds
 
@@ -222,3 +368,21 @@ class LineParser:
                 if seconds is not None and _EARLIEST <= seconds < _LATEST:
                     ends[at] = found.end()
         return ends
+
+
+def _missing(times: Sequence[int]) -> list[int]:
+    """Rows whose time the shape did not know."""
+    return [row for row, when in enumerate(times) if when < _MISSING] if min(times) < _MISSING else []
+
+
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ranges [start, end) of the neighbours among ascending numbers."""
+    start = end = -1
+    for row in rows:
+        if row != end:
+            if end > start:
+                yield start, end
+            start = row
+        end = row + 1
+    if end > start:
+        yield start, end

@@ -61,6 +61,8 @@ class Profile:
     without_level: bool = False
     #: Digits after the second, to microseconds.
     fraction: Callable[[bytes], int] = _decimal
+    #: The text of the seconds ends with their two digits, and only the fraction and the zone follow (see `shapes`).
+    seconds_last: bool = False
 
     def locator(self) -> Locate:
         """The function that finds this kind of time in a line."""
@@ -77,15 +79,35 @@ class Profile:
         return behind_needle
 
 
+# Conversions of texts that end with the seconds.
+_SECONDS_LAST = {
+    calendar.iso, calendar.compact, calendar.day_of_year, calendar.short_year, calendar.american,
+    calendar.day_month_year, calendar.month_day, calendar.dashed, calendar.glog, calendar.clock_only,
+}  # fmt: skip
+
+
 def _start(name: str, pattern: bytes, convert: Convert, *, cycle_days: int = 0) -> Profile:
-    return Profile(name=name, pattern=re.compile(_START + pattern), convert=convert, cycle_days=cycle_days)
+    return Profile(
+        name=name,
+        pattern=re.compile(_START + pattern),
+        convert=convert,
+        cycle_days=cycle_days,
+        seconds_last=convert in _SECONDS_LAST,
+    )
 
 
 def _json(key: bytes) -> list[Profile]:
     needle, name = b'"' + key + b'"', key.decode()
     prefix = rb"\s*:\s*\"?"
     return [
-        Profile(name=f"json:{name}", pattern=re.compile(prefix + _ISO), convert=calendar.iso, needle=needle, json=True),
+        Profile(
+            name=f"json:{name}",
+            pattern=re.compile(prefix + _ISO),
+            convert=calendar.iso,
+            needle=needle,
+            json=True,
+            seconds_last=True,
+        ),
         Profile(
             name=f"json-epoch:{name}",
             pattern=re.compile(prefix + _EPOCH),
@@ -116,6 +138,13 @@ PROFILES: tuple[Profile, ...] = (
     ),
     _start("syslog", rb"(" + _MONTH + rb" [ \d]\d " + _CLOCK + rb")" + _TAIL, calendar.month_day, cycle_days=365),
     _start(
+        "syslog-coloured",
+        rb"(" + _MONTH + rb" [ \d]\d (?:\x1b\[[0-9;]*[A-Za-z])+" + _CLOCK + rb")" + _TAIL,
+        calendar.month_day_coloured,
+        cycle_days=365,
+    ),
+    _start("dashed", rb"(\d\d-\d\d " + _CLOCK + rb")" + _TAIL, calendar.dashed, cycle_days=365),
+    _start(
         "rfc2822",
         rb"(?:[A-Z][a-z]{2}, )?(\d\d?[ -]" + _MONTH + rb"[ -]\d{4} " + _CLOCK + rb")" + _TAIL,
         calendar.day_month_year,
@@ -136,7 +165,9 @@ PROFILES: tuple[Profile, ...] = (
         convert=calendar.day_month_year,
         needle=b"[",
         without_level=True,
+        seconds_last=True,
     ),
+    Profile(name="audit", pattern=re.compile(_EPOCH), convert=calendar.epoch, needle=b"audit("),
     *(profile for key in _JSON_KEYS for profile in _json(key)),
     Profile(
         name="json:instant",
@@ -151,6 +182,12 @@ PROFILES: tuple[Profile, ...] = (
         name="slashes-inside",
         pattern=re.compile(rb"(?<!\d)(\d{4}/\d\d/\d\d[T ]" + _CLOCK + rb")" + _TAIL),
         convert=calendar.iso,
+        anywhere=True,
+    ),
+    Profile(
+        name="rfc2822-inside",
+        pattern=re.compile(rb"\b(\d\d? " + _MONTH + rb" \d{4} " + _CLOCK + rb")" + _TAIL),
+        convert=calendar.day_month_year,
         anywhere=True,
     ),
     Profile(

@@ -8,60 +8,70 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Protocol, cast
-
-from isal import isal_zlib
+from typing import Protocol
 
 from services.importer.reading.limits import Meter
 from services.importer.reading.problems import ReadProblem, Reason, from_os_error
 
 #: Bytes asked from a disk at a time.
 CHUNK = 64 << 10
-# Compressed bytes given to the decompressor at a time: what a damage costs at most, and a bound on what comes out.
-_PIECE = 4 << 10
-# The stub of isal declares an instance where the class is.
-_INFLATE_ERROR = cast("type[Exception]", isal_zlib.IsalError)
+# No file has a place behind this, whatever an archive says.
+_FAR = 1 << 62
 
 
 class Readable(Protocol):
     """Anything that gives bytes."""
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; b"" at the end."""
+        """About `size` bytes; b"" at the end."""
 
 
 class DiskFile:
-    """A regular file. Links at the end of the path are not followed: the path is resolved before."""
+    """A regular file. Links at the end of the path are not followed: the path is resolved before.
+
+    The size that the system tells is never believed: files of /proc have none, and others grow and shrink meanwhile.
+    """
 
     def __init__(self, path: str, meter: Meter) -> None:
         self._meter = meter
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise from_os_error(error) from None
-        status = os.fstat(self._fd)
+            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise from_os_error(error if isinstance(error, OSError) else FileNotFoundError(2, str(error))) from None
+        status = os.fstat(self.fd)
         if not stat.S_ISREG(status.st_mode):
-            os.close(self._fd)
+            os.close(self.fd)
             raise ReadProblem(Reason.NOT_A_FILE, "This is a device, socket, pipe or folder, not a file.")
         self.modified = status.st_mtime
 
     def read(self, size: int) -> bytes:
         """Bytes as they stand on disk."""
         try:
-            data = os.read(self._fd, size)
+            data = os.read(self.fd, size)
         except OSError as error:
             raise from_os_error(error) from None
-        self._meter.disk_bytes += len(data)
+        self._meter.disk(len(data))
         return data
+
+    def size(self) -> int:
+        """Bytes that the file has now."""
+        return os.fstat(self.fd).st_size
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from a place, without a change of where `read` goes on."""
+        try:
+            return os.pread(self.fd, size, offset)
+        except OSError as error:
+            raise from_os_error(error) from None
 
     def skip(self, count: int) -> None:
         """Goes forward without reading."""
-        os.lseek(self._fd, count, os.SEEK_CUR)
-        self._meter.disk_bytes += count
+        os.lseek(self.fd, min(count, _FAR), os.SEEK_CUR)
+        self._meter.disk(count)
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._fd)
+        os.close(self.fd)
 
 
 class Buffered:
@@ -71,7 +81,18 @@ class Buffered:
         self._source = source
         self._buffer = b""
         self._at = 0
+        self._pulled = 0
         self._problem: ReadProblem | None = None
+
+    @property
+    def position(self) -> int:
+        """Bytes before the next one."""
+        return self._pulled - (len(self._buffer) - self._at)
+
+    @property
+    def file(self) -> DiskFile | None:
+        """The file on disk that this is the whole of, if it is."""
+        return self._source if isinstance(self._source, DiskFile) else None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; fewer only when fewer were at hand."""
@@ -120,10 +141,16 @@ class Buffered:
         left = count - held
         if left and self._problem is None and isinstance(self._source, DiskFile):
             self._source.skip(left)
+            self._pulled += left
             return count
         while left and (data := self.read(min(left, 1 << 20))):
             left -= len(data)
         return count - left
+
+    def drain(self) -> None:
+        """Goes to the end."""
+        while self.read(1 << 20):
+            pass
 
     def fail(self, problem: ReadProblem) -> ReadProblem:
         """Lets every later read raise the problem; for one that a reader of this stream has found. Returns it."""
@@ -133,10 +160,12 @@ class Buffered:
 
     def _pull(self, size: int) -> bytes:
         try:
-            return self._source.read(size)
+            data = self._source.read(size)
         except ReadProblem as problem:
             self._problem = problem
             raise
+        self._pulled += len(data)
+        return data
 
 
 class Bounded:
@@ -144,130 +173,24 @@ class Bounded:
 
     def __init__(self, stream: Buffered, size: int) -> None:
         self._stream = stream
-        self._left = size
+        self.left = size
 
     def read(self, size: int) -> bytes:
         """Bytes up to the bound. That the stream ends before it is a damage of the whole stream."""
-        if not self._left:
+        if not self.left:
             return b""
-        data = self._stream.read(min(size, self._left))
+        data = self._stream.read(min(size, self.left))
         if not data:
             raise self._stream.fail(
                 ReadProblem(
-                    Reason.DAMAGED, f"The archive is cut off: {self._left} more bytes of this member are missing."
+                    Reason.DAMAGED, f"The archive is cut off: {self.left} more bytes of this member are missing."
                 )
             )
-        self._left -= len(data)
+        self.left -= len(data)
         return data
 
     def drain(self) -> None:
         """Goes to the bound."""
-        left, self._left = self._left, 0
+        left, self.left = self.left, 0
         if left and self._stream.skip(left) < left:
             raise self._stream.fail(ReadProblem(Reason.DAMAGED, "The archive is cut off inside one of its members."))
-
-
-class Inflate:
-    """A raw deflate stream, unpacked. What follows it is put back into the input."""
-
-    def __init__(self, source: Buffered, meter: Meter) -> None:
-        self._source = source
-        self._meter = meter
-        self._inflater = isal_zlib.decompressobj(-15)
-        self._pending: ReadProblem | None = None
-        self.crc = 0
-        self.packed_bytes = 0
-        self.unpacked_bytes = 0
-        self.ended = False
-
-    def read(self, size: int) -> bytes:
-        """Unpacked bytes; may be some more than `size`."""
-        if self._pending is not None:
-            raise self._pending
-        parts: list[bytes] = []
-        have = 0
-        try:
-            while have < size and not self.ended:
-                data = self._step()
-                parts.append(data)
-                have += len(data)
-        except ReadProblem as problem:
-            if not have:
-                raise
-            self._pending = problem
-        return b"".join(parts)
-
-    def _step(self) -> bytes:
-        packed = self._source.read(_PIECE)
-        if not packed:
-            raise ReadProblem(Reason.DAMAGED, "The compressed data are cut off.")
-        try:
-            data: bytes = self._inflater.decompress(packed)
-        except _INFLATE_ERROR:
-            raise ReadProblem(Reason.DAMAGED, "The compressed data are damaged.") from None
-        self.packed_bytes += len(packed)
-        if self._inflater.eof:
-            self.ended = True
-            rest: bytes = self._inflater.unused_data
-            self.packed_bytes -= len(rest)
-            self._source.unread(rest)
-        if data:
-            self._meter.unpacked(len(data))
-            self.crc = isal_zlib.crc32(data, self.crc)
-            self.unpacked_bytes += len(data)
-        return data
-
-
-class Gunzip:
-    """A .gz file, unpacked: one member after the other, each with its checksum."""
-
-    def __init__(self, source: Buffered, meter: Meter) -> None:
-        self._source = source
-        self._meter = meter
-        self._inflate: Inflate | None = None
-
-    def read(self, size: int) -> bytes:
-        """Unpacked bytes."""
-        while True:
-            if self._inflate is None:
-                if not self._header():
-                    return b""
-                self._inflate = Inflate(self._source, self._meter)
-            if data := self._inflate.read(size):
-                return data
-            inflate, self._inflate = self._inflate, None
-            self._trailer(inflate)
-
-    def _header(self) -> bool:
-        """Reads a member's header; False at the end. Zero bytes after the last member are padding, as from a tape."""
-        while (start := self._source.peek(1)) == b"\0":
-            self._source.skip(1)
-        if not start:
-            self._source.read(1)  # raises what stopped the peeking, if something did
-            return False
-        head = self._source.exactly(10)
-        if not head.startswith(b"\x1f\x8b\x08"):
-            raise ReadProblem(
-                Reason.DAMAGED,
-                "The file does not end where its compressed data end: what follows is cut off or no gzip. "
-                "Everything before it was read.",
-            )
-        flags = head[3] if len(head) == 10 else 0
-        if flags & 4:
-            self._source.skip(int.from_bytes(self._source.exactly(2), "little"))
-        for flag in (8, 16):
-            while flags & flag and self._source.exactly(1) not in (b"\0", b""):
-                pass
-        if flags & 2:
-            self._source.skip(2)
-        return True
-
-    def _trailer(self, inflate: Inflate) -> None:
-        trailer = self._source.exactly(8)
-        if len(trailer) < 8:
-            raise ReadProblem(
-                Reason.DAMAGED, "The compressed data are cut off just before their end: the checksum is missing."
-            )
-        size = inflate.unpacked_bytes & 0xFFFFFFFF
-        if trailer != inflate.crc.to_bytes(4, "little") + size.to_bytes(4, "little"):
-            raise ReadProblem(Reason.DAMAGED, "The checksum does not fit what was unpacked.")

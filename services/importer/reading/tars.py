@@ -16,6 +16,10 @@ from services.importer.reading.streams import Bounded, Buffered
 _BLOCK = 512
 # A long name or pax header is a few hundred bytes; more than this is not honest.
 _MAX_EXTENDED = 1 << 20
+_MAX_SIZE = 1 << 60
+# What is kept of a pax header.
+_KEYS = ("path", "size")
+_SPARSE = "GNU.sparse."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,18 @@ def entries(archive: Buffered, name: str) -> Iterator[Entry | Problem]:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
         except (tarfile.HeaderError, ValueError):
             raise archive.fail(ReadProblem(Reason.DAMAGED, "A header of the tar archive does not add up.")) from None
-        if info.size < 0:
-            raise archive.fail(ReadProblem(Reason.DAMAGED, "A header of the tar archive gives a negative size."))
+        if not 0 <= info.size <= _MAX_SIZE:
+            raise archive.fail(ReadProblem(Reason.DAMAGED, "A header of the tar archive gives an impossible size."))
         padding = -info.size % _BLOCK
         if info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME):
             extended |= _extension(info, _content(archive, info.size + padding)[: info.size])
             continue
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            _skip_sparse_map(archive, block)
         size = _size(info, extended)
         body = Bounded(archive, size)
         label = extended.get("path") or info.name
-        if info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in extended):
+        if info.type == tarfile.GNUTYPE_SPARSE or _SPARSE in extended:
             yield Problem(f"{name}!/{label}", Reason.UNSUPPORTED, "Sparse members of tar archives cannot be read.")
         elif info.isreg():
             yield Entry(label, float(info.mtime) or None, body)
@@ -58,8 +64,7 @@ def entries(archive: Buffered, name: str) -> Iterator[Entry | Problem]:
             extended = {}
         body.drain()
         archive.skip(-size % _BLOCK)
-    while archive.read(1 << 20):  # what stands behind the end is nothing, but a checksum may come after it
-        pass
+    archive.drain()  # what stands behind the end is nothing, but a checksum may come after it
 
 
 def _content(archive: Buffered, size: int) -> bytes:
@@ -73,14 +78,28 @@ def _extension(info: tarfile.TarInfo, content: bytes) -> dict[str, str]:
     if info.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": content.rstrip(b"\0").decode("utf-8", "replace")}
     pairs: dict[str, str] = {}
-    while content:
-        length, _, _ = content.partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(content):
+    at = 0
+    while at < len(content):
+        blank = content.find(b" ", at, at + 9)
+        digits = content[at:blank] if blank > 0 else b""
+        if not digits.isdigit() or not blank < at + int(digits) <= len(content):
             break
-        key, _, value = content[len(length) + 1 : int(length) - 1].partition(b"=")
-        pairs[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-        content = content[int(length) :]
+        key, _, value = content[blank + 1 : at + int(digits) - 1].partition(b"=")
+        at += int(digits)
+        word = key[:32].decode("utf-8", "replace")
+        if word in _KEYS:
+            pairs[word] = value.decode("utf-8", "replace")
+        elif word.startswith(_SPARSE):
+            pairs[_SPARSE] = ""
     return pairs
+
+
+def _skip_sparse_map(archive: Buffered, header: bytes) -> None:
+    """Passes over the blocks between an old GNU header and its content; each says whether another follows."""
+    more = header[482]
+    while more:
+        block = archive.exactly(_BLOCK)
+        more = block[504] if len(block) == _BLOCK else 0
 
 
 def _size(info: tarfile.TarInfo, extended: dict[str, str]) -> int:

@@ -5,7 +5,7 @@ gives a `SplitReader`, which counts, takes the first hits in order, makes histog
 and a scanner that reads every line answer alike; the second is the oracle of the tests.
 """
 
-from services.search.index.layout import SCHEMA_VERSION, read_meta, split_path
+from services.search.index.layout import SCHEMA_VERSION, SUPPORTED, read_meta, split_path
 from services.search.index.writer import NO_TIME, SplitWriter
 
-__all__ = ["NO_TIME", "SCHEMA_VERSION", "SplitWriter", "read_meta", "split_path"]
+__all__ = ["NO_TIME", "SCHEMA_VERSION", "SUPPORTED", "SplitWriter", "read_meta", "split_path"]

@@ -1,194 +1,185 @@
-"""From our query tree to the engine's, for one split: what the split's metadata decides is decided here.
-
-A node is NOTHING, EVERYTHING, a TermNode (which the engine can count without reading postings) or an engine query.
-"""
+"""From our query tree to what the engine is asked. What does not depend on a split is done once for all of them."""
 
 from __future__ import annotations
 
-import enum
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import tantivy
 
 from loganalyzer.search.v1 import query_pb2
-from services.search.index.schema import BODY, LEVEL, ROW, TIME
+from services.search.index.nodes import (
+    EVERYTHING,
+    NOTHING,
+    SCHEMA,
+    Needing,
+    Node,
+    SplitFacts,
+    TermNode,
+    all_of,
+    any_of,
+    inverse,
+    one_of,
+    row_node,
+    time_node,
+)
+from services.search.index.schema import BODY, LEVEL
 from services.search.index.terms import terms
-from services.search.query.tree import HIGHEST_LEVEL, time_bounds
+from services.search.query.narrow import narrow
+from services.search.query.patterns import MAX_FUZZY, wildcard_regex
+from services.search.query.tree import HIGHEST_LEVEL, operands, time_bounds
 
-__all__ = [
-    "EVERYTHING",
-    "NOTHING",
-    "Node",
-    "SplitFacts",
-    "TermNode",
-    "all_of",
-    "compile_query",
-    "row_node",
-    "time_node",
-    "to_engine",
-    "undated_node",
-]
+__all__ = ["Part", "Program", "bind", "program"]
 
 
-class _Fixed(enum.Enum):
-    NOTHING = 0
-    EVERYTHING = 1
-
-
-NOTHING: Literal[_Fixed.NOTHING] = _Fixed.NOTHING
-EVERYTHING: Literal[_Fixed.EVERYTHING] = _Fixed.EVERYTHING
+_PLAIN = re.compile("[0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class TermNode:
-    """Lines with a term."""
+class Part:
+    """A node, and whether it matches the same lines as the query: else it matches more.
 
-    term: str
-    query: tantivy.Query
+    `doubtful`: nothing is said of the lines with terms that are kept shortened.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Negation:
-    """Lines that the query does not match. Lives only until an And takes it up."""
-
-    query: tantivy.Query
+    node: Node
+    exact: bool = True
+    doubtful: bool = False
 
 
-Node: TypeAlias = _Fixed | TermNode | _Negation | tantivy.Query
-
-_MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
-
-
-@dataclass(frozen=True, slots=True)
-class SplitFacts:
-    """What is known of a split without searching it."""
-
-    schema: tantivy.Schema
-    line_count: int
-    dated_count: int
-    min_time: int
-    max_time: int
-    runs_named: Callable[[str], list[tuple[int, int]]]
+#: A part that is the same in every split, or what makes it for one.
+Program: TypeAlias = Part | Callable[[SplitFacts], Part]
 
 
-def to_engine(node: Node) -> tantivy.Query:
-    """The engine's query for a node."""
-    if isinstance(node, tantivy.Query):
-        return node
-    if isinstance(node, TermNode):
-        return node.query
-    if isinstance(node, _Negation):
-        return tantivy.Query.boolean_query([(_MUST, tantivy.Query.all_query()), (_MUST_NOT, node.query)])
-    return tantivy.Query.all_query() if node is EVERYTHING else tantivy.Query.empty_query()
+def bind(found: Program, facts: SplitFacts) -> Part:
+    """The part for one split."""
+    return found if isinstance(found, Part) else found(facts)
 
 
-def compile_query(query: query_pb2.Query, facts: SplitFacts) -> Node:
-    """The node for a query tree."""
+def program(query: query_pb2.Query) -> Program:
+    """What the inverted index answers for a query tree."""
     match query.WhichOneof("node"):
         case "term":
-            return _phrase([query.term.text], facts)
+            return Part(_phrase([query.term.text]))
         case "phrase":
-            return _phrase(query.phrase.terms, facts)
+            return Part(_phrase(query.phrase.terms))
         case "and":
-            return all_of([compile_query(operand, facts) for operand in getattr(query, "and").operands])
+            return _joined([program(part) for part in operands(query)], _all_parts)
         case "or":
-            return _any_of([compile_query(operand, facts) for operand in getattr(query, "or").operands])
+            return _joined([program(part) for part in operands(query)], _any_part)
         case "not":
-            return _inverse(compile_query(getattr(query, "not").operand, facts))
+            return _joined([program(getattr(query, "not").operand)], _inverse)
         case "level":
-            return _levels(query.level, facts)
+            return Part(_levels(query.level))
         case "time":
             low, high = time_bounds(query.time)
-            return time_node(low, high, facts)
+            return lambda facts: Part(time_node(low, high, facts))
         case "source":
-            return _any_of([row_node(low, high, facts) for low, high in facts.runs_named(query.source.text)])
+            text = query.source.text
+            return lambda facts: Part(_runs(facts, lambda _, name: text in name))
+        case "source_ids":
+            ids = frozenset(query.source_ids.ids)
+            return lambda facts: Part(_runs(facts, lambda source_id, _: source_id in ids))
+        case "wildcard":
+            return Part(tantivy.Query.regex_query(SCHEMA, BODY, wildcard_regex(query.wildcard.pattern)))
+        case "substring" if _PLAIN.fullmatch(query.substring.text):
+            return _part_of_term(query.substring.text, exact=not query.substring.case_sensitive)
+        case "fuzzy":
+            return _fuzzy(query.fuzzy)
+        case "substring" | "regex" | "field" | "cased":
+            narrowed = narrow(query)
+            return _joined([program(narrowed.query)], lambda parts: _weaker(parts[0], exact=narrowed.exact))
         case _:
-            return EVERYTHING
+            return Part(EVERYTHING)
 
 
-def time_node(low: int | None, high: int | None, facts: SplitFacts) -> Node:
-    """Lines with a time in [low, high), in microseconds; None is an open end."""
-    low = facts.min_time if low is None else max(low, facts.min_time)
-    high = facts.max_time + 1 if high is None else min(high, facts.max_time + 1)
-    if not facts.dated_count or low >= high:
-        return NOTHING
-    if low == facts.min_time and high == facts.max_time + 1:
-        if facts.dated_count == facts.line_count:
-            return EVERYTHING
-        return tantivy.Query.exists_query(TIME)
-    # Both ends included: one past the last time may be more than 64 bits hold.
-    return tantivy.Query.range_query(facts.schema, TIME, tantivy.FieldType.Integer, low, high - 1)
+def _joined(parts: list[Program], join: Callable[[list[Part]], Part]) -> Program:
+    fixed = [part for part in parts if isinstance(part, Part)]
+    if len(fixed) == len(parts):
+        return join(fixed)
+    return lambda facts: join([bind(part, facts) for part in parts])
 
 
-def undated_node(facts: SplitFacts) -> Node:
-    """Lines without a time."""
-    if facts.dated_count == 0:
-        return EVERYTHING
-    if facts.dated_count == facts.line_count:
-        return NOTHING
-    return _Negation(tantivy.Query.exists_query(TIME))
+def _all_parts(parts: list[Part]) -> Part:
+    if any(part.node is NOTHING and not part.doubtful for part in parts):
+        return Part(NOTHING)
+    return Part(
+        all_of([part.node for part in parts]),
+        all(part.exact for part in parts),
+        any(part.doubtful for part in parts),
+    )
 
 
-def row_node(low: int, high: int, facts: SplitFacts) -> Node:
-    """Lines with a row in [low, high)."""
-    low, high = max(low, 0), min(high, facts.line_count)
-    if low >= high:
-        return NOTHING
-    if low == 0 and high == facts.line_count:
-        return EVERYTHING
-    return tantivy.Query.range_query(facts.schema, ROW, tantivy.FieldType.Unsigned, low, high, include_upper=False)
+def _any_part(parts: list[Part]) -> Part:
+    if any(part.node is EVERYTHING and part.exact and not part.doubtful for part in parts):
+        return Part(EVERYTHING)
+    return Part(
+        any_of([part.node for part in parts]),
+        all(part.exact for part in parts),
+        any(part.doubtful for part in parts),
+    )
 
 
-def all_of(nodes: Sequence[Node]) -> Node:
-    """Lines that every node matches."""
-    if NOTHING in nodes:
-        return NOTHING
-    nodes = [node for node in nodes if node is not EVERYTHING]
-    if not nodes:
-        return EVERYTHING
-    if len(nodes) == 1:
-        return nodes[0]
-    clauses = [(_MUST_NOT, n.query) if isinstance(n, _Negation) else (_MUST, to_engine(n)) for n in nodes]
-    if all(occur is _MUST_NOT for occur, _ in clauses):
-        clauses.append((_MUST, tantivy.Query.all_query()))
-    return tantivy.Query.boolean_query(clauses)
+def _inverse(parts: list[Part]) -> Part:
+    node, doubtful = parts[0].node, parts[0].doubtful
+    if not parts[0].exact:
+        return Part(EVERYTHING, exact=False)
+    return Part(inverse(node), doubtful=doubtful)
 
 
-def _any_of(nodes: Sequence[Node]) -> Node:
-    if EVERYTHING in nodes:
-        return EVERYTHING
-    nodes = [node for node in nodes if node is not NOTHING]
-    if not nodes:
-        return NOTHING
-    if len(nodes) == 1:
-        return nodes[0]
-    return tantivy.Query.boolean_query([(_SHOULD, to_engine(node)) for node in nodes])
+def _weaker(part: Part, *, exact: bool) -> Part:
+    return part if part.node is NOTHING else Part(part.node, part.exact and exact, part.doubtful)
 
 
-def _inverse(node: Node) -> Node:
-    if node is NOTHING:
-        return EVERYTHING
-    if node is EVERYTHING:
-        return NOTHING
-    return node.query if isinstance(node, _Negation) else _Negation(to_engine(node))
+def _part_of_term(text: str, *, exact: bool) -> Program:
+    """Lines with a term that contains the letters and digits of `text`."""
+
+    def of(facts: SplitFacts) -> Part:
+        words = facts.terms_with(text.lower())
+        if words is None:
+            return Part(EVERYTHING, exact=False)
+        node = one_of(words)
+        long = facts.long()
+        if long is NOTHING:
+            return Part(node, exact)
+        if facts.wide or not exact:
+            return Part(any_of([node, long]), exact=False)
+        return Part(node, doubtful=True)
+
+    return of
 
 
-def _phrase(texts: Sequence[str], facts: SplitFacts) -> Node:
+def _fuzzy(wanted: query_pb2.Fuzzy) -> Part:
+    words = terms(wanted.text)
+    if len(words) != 1 or len(words[0]) > MAX_FUZZY:
+        return Part(EVERYTHING, exact=False)
+    return Part(
+        tantivy.Query.fuzzy_term_query(
+            SCHEMA, BODY, words[0], distance=wanted.distance, transposition_cost_one=False, prefix=False
+        )
+    )
+
+
+def _runs(facts: SplitFacts, wanted: Callable[[str, str], bool]) -> Node:
+    return any_of([row_node(low, high, facts) for low, high in facts.runs_where(wanted)])
+
+
+def _phrase(texts: Sequence[str]) -> Node:
     words = [word for text in texts for word in terms(text)]
     if not words:
         return NOTHING
     if len(words) == 1:
-        return TermNode(words[0], tantivy.Query.term_query(facts.schema, BODY, words[0]))
-    return tantivy.Query.phrase_query(facts.schema, BODY, list(words))
+        return TermNode(words[0], tantivy.Query.term_query(SCHEMA, BODY, words[0]))
+    return Needing(tuple(words), tantivy.Query.phrase_query(SCHEMA, BODY, list(words)))
 
 
-def _levels(wanted: query_pb2.LevelRange, facts: SplitFacts) -> Node:
+def _levels(wanted: query_pb2.LevelRange) -> Node:
     low, high = max(wanted.min, 1), wanted.max or HIGHEST_LEVEL
     numbers = list(range(low, high + 1))
     if not numbers:
         return NOTHING
     if len(numbers) == 1:
-        return tantivy.Query.term_query(facts.schema, LEVEL, numbers[0])
-    return tantivy.Query.term_set_query(facts.schema, LEVEL, numbers)
+        return tantivy.Query.term_query(SCHEMA, LEVEL, numbers[0])
+    return tantivy.Query.term_set_query(SCHEMA, LEVEL, numbers)

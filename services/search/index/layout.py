@@ -3,7 +3,8 @@
 <root>/<workspace>/<split id>/
     meta.json    the Split message
     raw.zst      the lines, see `frames`
-    raw.idx      where each frame begins
+    raw.idx      where each frame begins, and its times
+    grams.bin    which frames may hold a string, see `grams`; made later, may be missing
     index/       the engine's files
 <root>/<workspace>/.tmp-<split id>/    one that is being built
 """
@@ -22,9 +23,11 @@ from loganalyzer.search.v1 import search_pb2
 __all__ = [
     "INDEX",
     "META",
+    "NO_TIME",
     "RAW",
     "RAW_TABLE",
     "SCHEMA_VERSION",
+    "SUPPORTED",
     "folder_bytes",
     "read_meta",
     "remove_tree",
@@ -35,8 +38,12 @@ __all__ = [
     "write_synced",
 ]
 
-#: Version of everything that a split has on disk.
-SCHEMA_VERSION = 1
+#: Version of everything that a split has on disk, as it is written; and the versions that are read. Version 1 knows no
+#: times of frames.
+SCHEMA_VERSION = 2
+SUPPORTED = (1, 2)
+#: Time of a line that has none.
+NO_TIME: int = -(2**63)
 META, RAW, RAW_TABLE, INDEX = "meta.json", "raw.zst", "raw.idx", "index"
 
 _WORKSPACE = re.compile(r"[a-z][a-z0-9-]{3,62}")

@@ -11,16 +11,43 @@ import abc
 import enum
 import itertools
 from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from loganalyzer.search.v1 import query_pb2, search_pb2
 from services.search.index.frames import Frame, FrameReader
-from services.search.index.layout import SCHEMA_VERSION, read_meta
-from services.search.index.writer import NO_TIME
+from services.search.index.layout import NO_TIME, SUPPORTED, read_meta
 from services.search.lru import LruCache
 
-__all__ = ["After", "FrameCache", "Line", "Order", "RowHit", "SplitReader", "Top"]
+if TYPE_CHECKING:
+    from services.search.index.prepared import Prepared
+
+__all__ = [
+    "After",
+    "Batch",
+    "Candidates",
+    "Check",
+    "FrameCache",
+    "Line",
+    "Order",
+    "Query",
+    "RowHit",
+    "SplitReader",
+    "Top",
+    "Values",
+    "unchecked",
+]
+
+#: A query in normal form: a tree, or one made ready by `prepare`, which is cheaper where several splits are asked.
+Query: TypeAlias = "query_pb2.Query | Prepared"
+#: Raises when nobody wants the answer any more. Called at least every 20 ms of work.
+Check = Callable[[], None]
+
+
+def unchecked() -> None:
+    """A check for work that is always wanted."""
 
 
 class Order(enum.Enum):
@@ -30,8 +57,7 @@ class Order(enum.Enum):
     OLDEST = "timestamp"
 
 
-@dataclass(frozen=True, slots=True)
-class RowHit:
+class RowHit(NamedTuple):
     """A matching line: its time in microseconds, or None, and its row."""
 
     time: int | None
@@ -58,10 +84,40 @@ class Top:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Batch:
+    """The next hits of a walk, perhaps none, and how many lines of the split are behind it."""
+
+    hits: list[RowHit]
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """How often each value of a field stands in matching lines.
+
+    `lines` of the `read` lines have the field at all; `matching` lines match. Where fewer were read than match, it was
+    the newest, and the counts are theirs.
+    """
+
+    counts: dict[str, int]
+    lines: int
+    read: int
+    matching: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a query costs: lines that may match as far as the index knows, and whether `reads` lines have to be read."""
+
+    lines: int
+    reads: int
+
+
+class Line(NamedTuple):
     """One line with what is known of it."""
 
     row: int
+    #: Without its line feed.
     raw: bytes
     time: int | None
     level: int
@@ -85,10 +141,9 @@ class SplitReader(abc.ABC):
     def __init__(self, folder: Path, frames: FrameCache) -> None:
         self.folder = folder
         self.meta = read_meta(folder)
-        if self.meta.schema_version != SCHEMA_VERSION:
-            raise ValueError(
-                f"split {folder.name} has format {self.meta.schema_version}, this program reads {SCHEMA_VERSION}"
-            )
+        if self.meta.schema_version not in SUPPORTED:
+            known = " and ".join(map(str, SUPPORTED))
+            raise ValueError(f"split {folder.name} has format {self.meta.schema_version}, this program reads {known}")
         self.line_count = self.meta.line_count
         self._frames = FrameReader(folder)
         self._cache = frames
@@ -97,19 +152,39 @@ class SplitReader(abc.ABC):
         self.first_rows: list[int] = ends[:-1]
 
     @abc.abstractmethod
-    def count(self, query: query_pb2.Query) -> int:
+    def count(self, query: Query, check: Check = unchecked) -> int:
         """How many lines match."""
 
     @abc.abstractmethod
-    def top(self, query: query_pb2.Query, order: Order, limit: int, after: After | None = None) -> Top:
+    def top(self, query: Query, order: Order, limit: int, after: After | None = None, check: Check = unchecked) -> Top:
         """The first `limit` (at least 1) hits in `order`, behind `after`."""
 
     @abc.abstractmethod
-    def histogram(self, query: query_pb2.Query, start: int, width: int, buckets: int) -> dict[int, dict[int, int]]:
+    def walk(self, query: Query, order: Order, after: After | None = None, check: Check = unchecked) -> Iterator[Batch]:
+        """Every hit in `order`, behind `after`: handed out as soon as none can come before it, in growing batches.
+
+        Batches without hits are signs of progress. The lines of a batch are best fetched all at once, by `lines`.
+        """
+
+    @abc.abstractmethod
+    def histogram(
+        self, query: Query, start: int, width: int, buckets: int, check: Check = unchecked
+    ) -> dict[int, dict[int, int]]:
         """Matching lines with a time in [start, start + width * buckets), as {bucket: {level: count}}.
 
         Times are microseconds and `start` is a multiple of `width`. Empty buckets and levels are left out.
         """
+
+    @abc.abstractmethod
+    def top_values(self, query: Query, field: str, limit: int, check: Check = unchecked) -> Values:
+        """Values of "level" (its number), "source" (its name) or a field of the lines, of all matching lines.
+
+        Of a field of the lines, at most `limit` lines are read, the newest first.
+        """
+
+    @abc.abstractmethod
+    def candidates(self, query: Query, check: Check = unchecked) -> Candidates:
+        """What a query would cost."""
 
     def frame(self, number: int) -> Frame:
         """A frame, from memory if it was read lately."""
@@ -122,9 +197,13 @@ class SplitReader(abc.ABC):
 
     def runs_named(self, text: str) -> list[tuple[int, int]]:
         """Ranges of rows [start, end) whose source's name contains `text`; neighbours are joined."""
+        return self.runs_where(lambda _, name: text in name)
+
+    def runs_where(self, wanted: Callable[[str, str], bool]) -> list[tuple[int, int]]:
+        """Ranges of rows [start, end) of the sources whose (id, name) are wanted; neighbours are joined."""
         ranges: list[tuple[int, int]] = []
         for first, run in zip(self.first_rows, self.meta.sources, strict=True):
-            if text not in run.name or run.line_count == 0:
+            if run.line_count == 0 or not wanted(run.source_id, run.name):
                 continue
             if ranges and ranges[-1][1] == first:
                 ranges[-1] = (ranges[-1][0], first + run.line_count)
@@ -134,7 +213,20 @@ class SplitReader(abc.ABC):
 
     def line(self, row: int) -> Line:
         """One line."""
-        frame = self.frame(self._frames.frame_of(row))
+        return self._line(self.frame(self._frames.frame_of(row)), row)
+
+    def lines(self, rows: Sequence[int], check: Check = unchecked) -> list[Line]:
+        """Lines in any order; each frame is read once for all of them."""
+        found: dict[int, Line] = {}
+        frame: Frame | None = None
+        for row in sorted(set(rows)):
+            if frame is None or row >= frame.first_row + len(frame):
+                check()
+                frame = self.frame(self._frames.frame_of(row))
+            found[row] = self._line(frame, row)
+        return [found[row] for row in rows]
+
+    def _line(self, frame: Frame, row: int) -> Line:
         at = row - frame.first_row
         # Runs without lines begin where the next one does: the last one that begins here is the one with lines.
         ordinal = bisect_right(self.first_rows, row) - 1

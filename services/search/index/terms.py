@@ -36,6 +36,10 @@ _LONG_TERM = re.compile(f"[{TERM_CHARS}]{{{LONG},}}")
 # Every byte that may be part of a term becomes "a": a search for "aaa..." then finds long runs at the speed of memory.
 _SHAPE = bytes(97 if byte >= 0x80 or chr(byte).isalnum() else 32 for byte in range(256))
 _LONG_SHAPE = b"a" * LONG
+# ASCII: letters in lower case, a space for whatever separates terms but a line feed.
+_PLAIN = bytes(
+    byte if byte >= 0x80 or byte == 10 else ord(chr(byte).lower()) if chr(byte).isalnum() else 32 for byte in range(256)
+)
 
 
 def _fold_char(char: str) -> str:
@@ -78,7 +82,10 @@ def _engine_lower(text: str) -> str:
 
 
 def _shorten(match: re.Match[str]) -> str:
-    run = _engine_lower(match.group())
+    return _short(_engine_lower(match.group()))
+
+
+def _short(run: str) -> str:
     return run[:_HEAD] + hashlib.blake2b(run.encode(), digest_size=_HASH_BYTES).hexdigest()
 
 
@@ -88,11 +95,28 @@ def fold(text: str) -> str:
 
 
 def normalise_blob(blob: bytes) -> str:
-    """What the engine gets to index for the lines of `blob`, line feeds kept in place."""
-    text = blob.decode("ascii") if blob.isascii() else fold(blob.decode("utf-8", "replace"))
-    if _LONG_SHAPE in blob.translate(_SHAPE):
-        text = _LONG_TERM.sub(_shorten, text)
-    return text
+    """What the engine gets to index for the lines of `blob`: terms apart by single or several spaces, each line ended.
+
+    Letters are folded as the definition asks. An engine that lowers case has nothing to do any more but for U+0130.
+    """
+    plain, shape = blob.translate(_PLAIN), blob.translate(_SHAPE)
+    if plain.isascii():
+        return _shorten_ascii(plain.decode("ascii"), shape)
+    text = fold(plain.decode("utf-8", "replace"))
+    return _LONG_TERM.sub(_shorten, text) if _LONG_SHAPE in shape else text
+
+
+def _shorten_ascii(text: str, shape: bytes) -> str:
+    """`text` with its long runs replaced. `shape` has "a" where the text has a part of a run."""
+    parts, done, at = [], 0, shape.find(_LONG_SHAPE)
+    if at < 0:
+        return text
+    while at >= 0:
+        end = shape.find(b" ", at)
+        end = len(text) if end < 0 else end
+        parts += [text[done:at], _short(text[at:end])]
+        done, at = end, shape.find(_LONG_SHAPE, end)
+    return "".join([*parts, text[done:]])
 
 
 def canonical(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from bisect import bisect_left
@@ -23,7 +24,7 @@ from services.search.index.layout import (
     temporary_path,
     write_meta,
 )
-from services.search.index.schema import BODY, LEVEL, ROW, TIME, create_index
+from services.search.index.schema import ANALYZER, BODY, LEVEL, ROW, TIME, create_index
 from services.search.index.terms import normalise_blob
 
 __all__ = ["NO_TIME", "SplitWriter"]
@@ -49,6 +50,8 @@ class SplitWriter:
         (self._folder / INDEX).mkdir(parents=True)
         self._split = search_pb2.Split(id=split_id, schema_version=SCHEMA_VERSION)
         self._index = create_index(self._folder / INDEX)
+        # What `normalise_blob` gives has its terms apart by spaces and in lower case: the quickest tokenizer will do.
+        self._index.register_tokenizer(ANALYZER, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
         self._writer = self._index.writer(heap_bytes, 1)
         self._frames = FrameWriter(self._folder)
         self._run: search_pb2.SplitSource | None = None
@@ -113,8 +116,7 @@ class SplitWriter:
         """Puts everything on disk, then gives the split its name. A folder of that name is replaced."""
         if self._run is not None:
             raise ValueError(f"source {self._run.name!r} has not ended")
-        if self._lines:
-            self._flush(len(self._lines))
+        self._flush_all()
         self._frames.finish()
         self._writer.commit()
         self._writer.wait_merging_threads()
@@ -142,44 +144,58 @@ class SplitWriter:
 
     def flush(self) -> None:
         """Ends the frame and the engine's segment. Not needed; more segments make searching slower."""
-        if self._lines:
-            self._flush(len(self._lines))
+        self._flush_all()
         self._writer.commit()
 
     def abort(self) -> None:
-        """Removes everything."""
-        self._frames.abort()
-        self._writer.rollback()
+        """Removes everything, whatever state it is in: on a full disk closing a file fails as writing to it did."""
+        for give_up in (self._frames.abort, self._writer.rollback):
+            with contextlib.suppress(Exception):
+                give_up()
         remove_tree(self._folder)
 
     def _cut_frames(self) -> None:
         """Writes full frames and keeps the rest."""
+        ends = list(accumulate(map(len, self._lines)))
+        start, before = 0, 0
         while self._pending_bytes >= FRAME_BYTES:
-            ends = list(accumulate(map(len, self._lines), lambda total, size: total + size + 1, initial=0))
-            self._flush(max(1, bisect_left(ends, FRAME_BYTES)))
+            # The first row with which the frame is full, counting a line feed for each line.
+            row = bisect_left(range(len(ends)), before + FRAME_BYTES, lo=start, key=lambda at: ends[at] + at + 1)
+            self._flush(start, row + 1)
+            start, before = row + 1, ends[row] + row + 1
+        self._drop(start)
 
-    def _flush(self, rows: int) -> None:
-        """Writes and indexes the first `rows` pending lines."""
-        lines, times = self._lines[:rows], self._times[:rows]
-        levels, records = bytes(self._levels[:rows]), bytes(self._records[:rows])
+    def _drop(self, rows: int) -> None:
         del self._lines[:rows], self._times[:rows], self._levels[:rows], self._records[:rows]
+
+    def _flush_all(self) -> None:
+        if self._lines:
+            self._flush(0, len(self._lines))
+            self._drop(len(self._lines))
+
+    def _flush(self, start: int, end: int) -> None:
+        """Writes and indexes pending lines `start` to `end`."""
+        lines, times = self._lines[start:end], self._times[start:end]
+        levels, records = bytes(self._levels[start:end]), bytes(self._records[start:end])
         blob = b"\n".join(lines) + b"\n"
         self._pending_bytes -= len(blob)
         self._note_times(times)
         self._frames.append(blob, LineColumns(times, levels, records))
-        # An import spends its time in this loop: what can be done for a whole frame is done outside of it.
+        text = normalise_blob(blob)
+        if not text.isascii():
+            text = text.lower()
+        # An import spends its time in this loop: what can be done for a whole frame is done outside of it. Making all
+        # documents first, or from a dict, or as JSON, was slower.
         add, make = self._writer.add_document, tantivy.Document
-        for text, when, row, level in zip(
-            normalise_blob(blob).split("\n"), times, count(self._rows), levels, strict=False
-        ):
+        for terms, when, row, level in zip(text.split("\n"), times, count(self._rows), levels, strict=False):
             document = make()
-            document.add_text(BODY, text)
+            document.add_text(BODY, terms)
             if when != NO_TIME:
                 document.add_integer(TIME, when)
             document.add_unsigned(ROW, row)
             document.add_unsigned(LEVEL, level)
             add(document)
-        self._rows += rows
+        self._rows += end - start
 
     def _note_times(self, times: list[int]) -> None:
         low, high = min(times), max(times)

@@ -3,8 +3,9 @@
 The grammar stands in `parser`.
 """
 
+from services.search.query.normal import key_of, normalise
 from services.search.query.parser import QuerySyntaxError, parse
 from services.search.query.render import render
-from services.search.query.tree import Bounds, bounds_of, key_of, normalise, with_times
+from services.search.query.tree import Bounds, bounds_of, with_times
 
 __all__ = ["Bounds", "QuerySyntaxError", "bounds_of", "key_of", "normalise", "parse", "render", "with_times"]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from loganalyzer.search.v1 import query_pb2
+from services.search.query.lexer import plain_name, quoted
 from services.search.query.times import render_time
 from services.search.query.tree import HIGHEST_LEVEL, NOTHING, operands, time_bounds
 
 __all__ = ["render"]
 
+_Match = query_pb2.FieldMatch
+_SIGNS = {_Match.LESS: "<", _Match.LESS_OR_EQUAL: "<=", _Match.GREATER: ">", _Match.GREATER_OR_EQUAL: ">="}
+#: Values that need no quotes.
+_PLAIN = re.compile(r"[\w*?](?:[\w@*?-]|\.(?!\.))*")
+_PAIR = re.compile(r"\\.|/", re.DOTALL)
+
 
 def render(query: query_pb2.Query) -> str:
-    """`query` in the query language; "" for every line. Times before year 1 or after 9999 cannot be written."""
+    """`query`, in normal form, in the query language; "" for every line.
+
+    Times before year 1 or after 9999 cannot be written.
+    """
     match query.WhichOneof("node"):
         case "term":
             # Never a keyword: those are upper case, a canonical term is not.
@@ -20,7 +31,7 @@ def render(query: query_pb2.Query) -> str:
         case "phrase":
             return f'"{" ".join(query.phrase.terms)}"'
         case "and":
-            return " AND ".join(_nested(part) for part in operands(query)) or ""
+            return " AND ".join(_nested(part) for part in operands(query))
         case "or":
             return " OR ".join(_nested(part) for part in operands(query))
         case "not":
@@ -35,15 +46,44 @@ def render(query: query_pb2.Query) -> str:
         case "time":
             return _time(query.time)
         case "source":
-            escaped = query.source.text.replace("\\", "\\\\").replace('"', '\\"')
-            return f'source:"{escaped}"'
+            return f"source:{quoted(query.source.text)}"
+        case "source_ids":
+            return " OR ".join(f"source_id:{quoted(source)}" for source in query.source_ids.ids)
+        case "substring":
+            found = query.substring
+            return f"contains{'_case' if found.case_sensitive else ''}:{quoted(found.text)}"
+        case "regex":
+            pattern = _PAIR.sub(lambda pair: "\\/" if pair[0] == "/" else pair[0], query.regex.pattern)
+            return f"/{pattern}/{'i' if query.regex.ignore_case else ''}"
+        case "wildcard":
+            return query.wildcard.pattern
+        case "fuzzy":
+            return f"{query.fuzzy.text}~{query.fuzzy.distance if query.fuzzy.distance > 1 else ''}"
+        case "cased":
+            return f"case:{quoted(' '.join(query.cased.terms))}"
+        case "field":
+            return _field(query.field)
         case _:
             return ""
 
 
+def _field(found: query_pb2.FieldMatch) -> str:
+    name = found.field if plain_name(found.field) else quoted(found.field)
+    plain = _PLAIN.fullmatch(found.value) is not None
+    match found.operator:
+        case _Match.EXISTS:
+            return f"{name}:*"
+        case _Match.LIKE:
+            like = plain and any(char in "*?" for char in found.value) and found.value.strip("*")
+            return f"{name}:{found.value}" if like else f"{name}:~{quoted(found.value)}"
+        case _:
+            plain = plain and "*" not in found.value and "?" not in found.value
+            return f"{name}:{_SIGNS.get(found.operator, '')}{found.value if plain else quoted(found.value)}"
+
+
 def _nested(part: query_pb2.Query) -> str:
     two_ends = part.time.HasField("start") and part.time.HasField("end")
-    compound = two_ends or part.WhichOneof("node") in ("and", "or", "not")
+    compound = two_ends or len(part.source_ids.ids) > 1 or part.WhichOneof("node") in ("and", "or", "not")
     return f"({render(part)})" if compound else render(part)
 
 

@@ -2,6 +2,9 @@
 
 2016   2016-12   2016-12-19   2016-12-19T16   2016-12-19T16:05   2016-12-19T16:05:30   2016-12-19T16:05:30.250
 each but the first three with Z, +01:00 or +0100 behind it; without a zone it is UTC; a space may stand for the T
+
+now   -15m   -1d12h   now-1h       that long ago: s, m, h, d and w are seconds, minutes, hours, days of 24 hours, weeks;
+                                   such a time names one microsecond
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["parse_time", "render_time"]
+__all__ = ["UnitError", "is_relative", "parse_duration", "parse_time", "render_time"]
 
 _TIME = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
@@ -19,14 +22,66 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_RELATIVE = re.compile(r"now|(?:now)?-(?P<ago>.*)", re.DOTALL)
+_PART = re.compile(r"(\d{1,9})([a-zA-Z]*)", re.ASCII)
+_DURATIONS = {
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 7 * 86_400_000_000,
+}
+#: Year 1 to the end of 9999.
+_LOWEST, _HIGHEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000}
 
 
-def parse_time(text: str) -> tuple[int, int]:
-    """[low, high) in microseconds of the unit that `text` names. Raises ValueError with a sentence for a person."""
+class UnitError(ValueError):
+    """A duration is wrong at a place, counted from its beginning."""
+
+    def __init__(self, expected: str, place: int) -> None:
+        super().__init__(expected)
+        self.place = place
+
+
+def is_relative(text: str) -> bool:
+    """Whether a time is given as so long ago."""
+    return _RELATIVE.fullmatch(text) is not None
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds of a duration such as 15m or 1d12h. Raises UnitError."""
+    total = at = 0
+    while at < len(text) or not text:
+        found = _PART.match(text, at)
+        if found is None:
+            raise UnitError("a duration such as 15m, 36h or 1d12h", at)
+        unit = _DURATIONS.get(found[2])
+        if unit is None:
+            raise UnitError("a unit: s, m, h, d or w", found.start(2))
+        total += int(found[1]) * unit
+        at = found.end()
+    return total
+
+
+def parse_time(text: str, now: int = 0) -> tuple[int, int]:
+    """[low, high) in microseconds of the unit that `text` names. Raises ValueError with a sentence for a person.
+
+    `now` is what relative times are counted from.
+    """
+    relative = _RELATIVE.fullmatch(text)
+    if relative is not None:
+        ago = relative["ago"]
+        try:
+            at = now if ago is None else now - parse_duration(ago)
+        except UnitError as error:
+            raise UnitError(str(error), relative.start("ago") + error.place) from error
+        if not _LOWEST <= at < _HIGHEST:
+            raise ValueError("a time that exists (not before year 1)")
+        return at, at + 1
     found = _TIME.fullmatch(text)
     if found is None:
-        raise ValueError("a time such as 2016-12-19, 2016-12-19T16:00 or 2016-12-19T16:00:00Z")
+        raise ValueError("a time such as 2016-12-19, 2016-12-19T16:00, 2016-12-19T16:00:00Z or -15m")
     year, month, day = int(found["year"]), int(found["month"] or 1), int(found["day"] or 1)
     hour, minute, second = int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0)
     try:

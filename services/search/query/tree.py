@@ -1,7 +1,6 @@
-"""Query trees: building them, their normal form, and what can be known of them without an index.
+"""Query trees: building them, and what can be known of them without an index.
 
-Two queries that say the same in another order or with repetitions have the same normal form, whose bytes are the key
-under which answers are kept. A query that can match nothing is `not all`.
+A query that can match nothing is `not all`.
 """
 
 from __future__ import annotations
@@ -22,15 +21,22 @@ __all__ = [
     "all_of",
     "any_of",
     "bounds_of",
+    "cased",
+    "field",
+    "fuzzy",
     "inverse",
     "key_of",
     "level_range",
-    "normalise",
+    "operand",
     "operands",
+    "regex",
     "source",
+    "source_ids",
+    "substring",
     "term",
     "time_bounds",
     "time_range",
+    "wildcard",
     "with_times",
     "words",
 ]
@@ -101,6 +107,41 @@ def source(text: str) -> Query:
     return Query(source=query_pb2.SourceMatch(text=text))
 
 
+def source_ids(ids: Iterable[str]) -> Query:
+    """Lines of these sources."""
+    return Query(source_ids=query_pb2.SourceIds(ids=ids))
+
+
+def substring(text: str, *, case_sensitive: bool = False) -> Query:
+    """Lines that contain the text."""
+    return Query(substring=query_pb2.Substring(text=text, case_sensitive=case_sensitive))
+
+
+def regex(pattern: str, *, ignore_case: bool = False) -> Query:
+    """Lines in which a pattern in RE2's syntax is found."""
+    return Query(regex=query_pb2.Regex(pattern=pattern, ignore_case=ignore_case))
+
+
+def wildcard(pattern: str) -> Query:
+    """Lines with a term of this form."""
+    return Query(wildcard=query_pb2.Wildcard(pattern=pattern))
+
+
+def fuzzy(text: str, distance: int = 1) -> Query:
+    """Lines with a term that is at most so many edits away, 1 or 2."""
+    return Query(fuzzy=query_pb2.Fuzzy(text=text, distance=distance))
+
+
+def field(name: str, operator: query_pb2.FieldMatch.Operator.ValueType, value: str = "") -> Query:
+    """Lines with a field whose value compares so."""
+    return Query(field=query_pb2.FieldMatch(field=name, operator=operator, value=value))
+
+
+def cased(terms: Iterable[str]) -> Query:
+    """Lines with these terms in a row, compared with case."""
+    return Query(cased=query_pb2.Cased(terms=terms))
+
+
 def time_range(low: int | None, high: int | None) -> Query:
     """Lines with a time in [low, high), in microseconds; None is an open end."""
     found = query_pb2.TimeRange()
@@ -134,65 +175,10 @@ def operands(query: Query) -> list[Query]:
     return list(getattr(query, kind).operands) if kind in ("and", "or") else []
 
 
-def normalise(query: Query) -> Query:
-    """The normal form.
-
-    Ands and ors are flat, sorted and free of repetitions, one-part ones are the part; double negations are gone;
-    everything and nothing are propagated; the time ranges of an And are one; the ends of level ranges are open where
-    they can be.
-    """
-    match query.WhichOneof("node"):
-        case "and":
-            return _joined(query, "and", EVERYTHING, NOTHING)
-        case "or":
-            return _joined(query, "or", NOTHING, EVERYTHING)
-        case "not":
-            part = normalise(getattr(query, "not").operand)
-            return getattr(part, "not").operand if part.WhichOneof("node") == "not" else inverse(part)
-        case "term":
-            return term(query.term.text)
-        case "phrase":
-            return words(query.phrase.terms)
-        case "level":
-            low, high = query.level.min, query.level.max
-            if high and low > high:
-                return NOTHING
-            return level_range(max(low, 1), 0 if high == HIGHEST_LEVEL else high)
-        case "time":
-            low_time, high_time = time_bounds(query.time)
-            if low_time is not None and high_time is not None and low_time >= high_time:
-                return NOTHING
-            return time_range(low_time, high_time)
-        case "source":
-            return query
-        case _:
-            return EVERYTHING
-
-
-def _joined(query: Query, kind: str, neutral: Query, absorbing: Query) -> Query:
-    parts: list[Query] = []
-    for part in map(normalise, operands(query)):
-        parts += operands(part) if part.WhichOneof("node") == kind else [part]
-    if kind == "and":
-        parts = _one_time_range(parts)
-    if absorbing in parts:
-        return absorbing
-    unique = {key_of(part): part for part in parts if part != neutral}
-    if not unique:
-        return neutral
-    if len(unique) == 1:
-        return next(iter(unique.values()))
-    ordered = [unique[key] for key in sorted(unique)]
-    return all_of(ordered) if kind == "and" else any_of(ordered)
-
-
-def _one_time_range(parts: list[Query]) -> list[Query]:
-    ranges = [time_bounds(part.time) for part in parts if part.WhichOneof("node") == "time"]
-    if len(ranges) < 2:
-        return parts
-    low = max((low for low, _ in ranges if low is not None), default=None)
-    high = min((high for _, high in ranges if high is not None), default=None)
-    return [part for part in parts if part.WhichOneof("node") != "time"] + [normalise(time_range(low, high))]
+def operand(query: Query) -> Query:
+    """The part of a Not."""
+    part: Query = getattr(query, "not").operand
+    return part
 
 
 def bounds_of(query: Query) -> Bounds:

@@ -160,7 +160,7 @@ async def test_the_call_ends_when_the_client_goes(door: Door) -> None:
     ("path", "options", "status", "words"),
     [
         ("/v1/nothing", {}, 404, "nothing at /v1/nothing"),
-        ("/v1/shelves/a/books", {"method": "DELETE"}, 405, "GET, POST"),
+        ("/v1/shelves/a/books", {"method": "DELETE"}, 405, "GET, HEAD, POST"),
         ("/v1/books/b", {"params": {"colour": "red"}}, 400, "colour is not a parameter"),
         ("/v1/books/b", {"headers": {"accept": "text/event-stream"}}, 406, "application/json"),
         ("/v1/shelves/a/books", {"method": "POST", "content": b"{no"}, 400, "column 2"),
@@ -193,7 +193,7 @@ async def test_a_wrong_request_gets_its_status_and_a_sentence(
     answer = await door.client.request(url=path, **options)
     assert words in _problem(answer, status)["detail"]
     if status == 405:
-        assert answer.headers["allow"] == "GET, POST"
+        assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_a_body_that_is_too_large_is_refused_whether_announced_or_not(tmp_path: Path) -> None:

@@ -133,15 +133,36 @@ def test_the_log_analyzers_routes_are_those_of_the_design() -> None:
         ("GET", "/v1/workspaces/ab12/imports/x", "GetImport"),
         ("POST", "/v1/workspaces/ab12/imports/x:cancel", "CancelImport"),
         ("GET", "/v1/workspaces/ab12/imports/x:watch", "WatchImport"),
+        ("POST", "/v1/workspaces/ab12/imports/x:pause", "PauseImport"),
+        ("POST", "/v1/workspaces/ab12/imports/x:resume", "ResumeImport"),
+        ("GET", "/v1/workspaces/ab12/imports/x/files", "ListImportFiles"),
         ("GET", "/v1/workspaces/ab12/logs:search", "Search"),
         ("GET", "/v1/workspaces/ab12/logs:histogram", "GetHistogram"),
         ("GET", "/v1/workspaces/ab12/logs:tail", "TailLogs"),
+        ("POST", "/v1/workspaces/ab12/logs:batchSearch", "BatchSearch"),
+        ("GET", "/v1/workspaces/ab12/logs:explain", "ExplainQuery"),
+        ("GET", "/v1/workspaces/ab12/logs:topValues", "GetTopValues"),
+        ("GET", "/v1/workspaces/ab12/logs:export", "ExportLogs"),
+        ("GET", "/v1/workspaces/ab12/logs:templates", "GetTemplates"),
+        ("GET", "/v1/workspaces/ab12/logs:stats", "GetLogStats"),
+        ("GET", "/v1/workspaces/ab12/logs:check", "CheckLogs"),
+        ("POST", "/v1/workspaces/ab12/logs:repair", "RepairLogs"),
+        ("GET", "/v1/workspaces/ab12/logSources", "ListLogSources"),
+        ("DELETE", "/v1/workspaces/ab12/logSources/s1", "DeleteLogSource"),
+        ("POST", "/v1/workspaces/ab12/savedQueries", "CreateSavedQuery"),
+        ("GET", "/v1/workspaces/ab12/savedQueries", "ListSavedQueries"),
+        ("GET", "/v1/workspaces/ab12/savedQueries/q1", "GetSavedQuery"),
+        ("PATCH", "/v1/workspaces/ab12/savedQueries/q1", "UpdateSavedQuery"),
+        ("DELETE", "/v1/workspaces/ab12/savedQueries/q1", "DeleteSavedQuery"),
         ("GET", "/v1/workspaces/ab12/logs/x-1:context", "GetLogContext"),
         ("GET", "/v1/operations/abc", "GetOperation"),
     ):
         found = routes.find(method, path)
         assert found.route is not None, path
         assert found.route.rpc.path.rpartition("/")[2] == rpc
+    # These are between the services.
+    for path in ("PublishSplit", "ListSplits", "DeleteLogs"):
+        assert routes.find("POST", f"/loganalyzer.search.v1.SearchService/{path}").route is None
     # Of the long-running operations only looking is open.
     assert routes.find("DELETE", "/v1/operations/abc").allowed == ("GET",)
 

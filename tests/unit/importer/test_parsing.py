@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from loganalyzer.search.v1 import query_pb2
 from services.importer.parsing import LineParser
 from services.importer.parsing.parser import NO_TIME
-from services.importer.reading import Limits, LineBlocks, Member, Meter, open_members
 from services.search.index import NO_TIME as NO_TIME_OF_THE_INDEX
-from tests.datafiles import require_shared_data
 
 # When the source was last changed: 2024-06-15.
 MODIFIED = datetime(2024, 6, 15, tzinfo=UTC).timestamp()
@@ -80,6 +77,10 @@ def test_no_time_is_the_one_of_the_index() -> None:
         ("Mar  7 13:06:56 host sshd[1]: x", "2024-03-07T13:06:56"),
         ("Dec 31 23:59:59 host x", "2023-12-31T23:59:59"),
         ("08:09:33.814936 execve", "2024-06-14T08:09:33.814936"),
+        ("\x1b[32mSep 19 \x1b[0m\x1b[33m09:24:04\x1b[0m host x", "2023-09-19T09:24:04"),
+        ("redis-1  | 1:C 25 Apr 2024 05:32:35.018 * x", "2024-04-25T05:32:35.018000"),
+        ("04-25 05:32:35.018  1234  1235 I Tag: x", "2024-04-25T05:32:35.018000"),
+        ("type=SYSCALL msg=audit(1364481363.243:24287): x", "2013-03-28T14:36:03.243000"),
         ("Hello, World!", ""),
         ("2016-13-45 16:00:01 no such day", ""),
         ("12345 67890 numbers", ""),
@@ -139,10 +140,15 @@ def test_lines_of_a_second_kind_keep_their_own_time() -> None:
         ("W0517 15:04:22.619632 1952452992 x.cc:253] y", WARN),
         ("2016-06-30 12:00:03 debug2 x", DEBUG),
         ("2016-06-30 12:00:03 TRACE x", TRACE),
-        ("2020-08-06T14:25:02.835618Z 0 [Note] x", 0),
+        ("2020-08-06T14:25:02.835618Z 0 [Note] x", NOTICE),
+        ("2020-08-06T14:25:02.835618Z 0 Note x", 0),
         ("2020-08-06T14:25:02.835618Z 0 [NOTICE] x", NOTICE),
         ('1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /error HTTP/1.1" 200 1', 0),
         ("no time but ERROR", ERROR),
+        ("<34>1 2003-10-11T22:14:15.003Z host app", CRITICAL),
+        ("<13>Oct 11 22:14:15 host app: x", NOTICE),
+        ("04-25 05:32:35.018  1234  1235 W Tag: x", WARN),
+        ("2024-01-01 10:00:00 I am no level", 0),
     ],
 )
 def test_the_level_of_a_line_is_found(line: str, level: int) -> None:
@@ -186,26 +192,32 @@ def test_a_parser_goes_on_from_the_state_of_another() -> None:
         assert head.records + tail.records == whole.records
 
 
-# Lines that have no time of their own, and no line before them that has one.
-UNDATED = {
-    "logfile_ansi.1", "logfile_docker_compose.0", "logfile_docker_compose_with_noise.0", "logfile_plain.0",
-    "logfile_tcf.0", "logfile_tcf.1", "logfile_with_a_really_long_name_to_test_a_bug_with_long_names.0",
-}  # fmt: skip
+def test_a_clock_that_goes_back_by_hours_has_come_to_the_next_day() -> None:
+    lines = [b"03:00:00 a", b"01:30:00 daylight saving time", b"00:00:00 b", b"21:00:00 c", b"00:30:00 d"]
+    times = LineParser(MODIFIED).parse(lines).times
+    assert [shown(time)[8:13] for time in times] == ["14T03", "14T01", "14T00", "14T21", "15T00"]
+    times = LineParser(MODIFIED).parse([b"03:00:00 a", b"00:00:00 b"]).times
+    assert [shown(time)[8:13] for time in times] == ["14T03", "15T00"]
 
 
-@pytest.mark.data
-def test_nearly_every_format_of_the_collection_has_its_times_found() -> None:
-    without = set()
-    for path in sorted((require_shared_data() / "formats").iterdir()):
-        if path.stat().st_size and not has_times(path):
-            without.add(path.name)
-    assert without == UNDATED
+def test_a_year_later_the_same_text_means_the_next_year() -> None:
+    lines = [
+        f"{month} 27 13:06:56 host x".encode()
+        for month in "Mar Jun Sep Dec Mar Jun Sep Dec Mar".split()]  # noqa: SIM905
+    ]
+    times = LineParser(MODIFIED).parse(lines).times
+    assert [shown(time)[:7] for time in times] == [
+        "2024-03", "2024-06", "2024-09", "2024-12", "2025-03", "2025-06", "2025-09", "2025-12", "2026-03"
+    ]  # fmt: skip
 
 
-def has_times(path: Path) -> bool:
-    for member in open_members(str(path), path.name, Meter(Limits())):
-        assert isinstance(member, Member)
-        parser = LineParser(MODIFIED)
-        if any(time != NO_TIME for lines in LineBlocks(member.stream, 1 << 20) for time in parser.parse(lines).times):
-            return True
-    return False
+def test_lines_of_a_container_that_tells_no_times_are_records_of_their_own() -> None:
+    lines = [b"db-1  | 25 Apr 2024 05:32:35.018 a", b"web-1  | WARNING: b", b"web-1  |   goes on", b"other"]
+    columns = LineParser(MODIFIED).parse(lines)
+    assert list(columns.records) == [1, 1, 0, 0]
+    assert list(columns.levels) == [0, WARN, 0, 0]
+
+
+def test_the_end_of_pretty_json_and_xml_belongs_to_the_record() -> None:
+    lines = [b"{", b'  "a": 1', b"}", b"{", b"}", b"<a>", b" <b/>", b"</a>"]
+    assert list(LineParser(MODIFIED).parse(lines).records) == [1, 0, 0, 1, 0, 1, 0, 0]

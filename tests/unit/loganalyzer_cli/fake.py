@@ -82,7 +82,7 @@ def running() -> Iterator[FakeGateway]:
                 self.wfile.write(line)
                 self.wfile.flush()
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the base class calls them so
+        do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - the base class calls them so
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "") == "chunked":

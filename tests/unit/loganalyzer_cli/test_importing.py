@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.cli import importing
+from services.cli import importing, render
 from tests.unit.loganalyzer_cli.conftest import Run
 from tests.unit.loganalyzer_cli.fake import Answer, FakeGateway, Seen, problem
 
@@ -157,3 +157,40 @@ def test_a_name_that_is_not_utf8_is_refused_before_anything_is_sent(run: Run, ga
     assert result.exit_code == 2
     assert "not UTF-8" in result.stderr
     assert gateway.seen == []
+
+
+def test_follow_and_full_are_handed_on(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes[IMPORTS] = Answer(an_import("QUEUED", follow=True))
+    result = run("import", "/x", "--follow", "--full", "--no-wait", "--json")
+    assert json.loads(gateway.seen[0].body) == {"sources": [{"path": "/x"}], "follow": True, "mode": "FULL"}
+    assert json.loads(result.stdout)["name"] == "workspaces/default/imports/i1"
+
+
+@pytest.mark.parametrize("option", ["--follow", "--full"])
+def test_standard_input_can_be_neither_followed_nor_read_again(run: Run, gateway: FakeGateway, option: str) -> None:
+    result = run("import", "-", option, input=b"x")
+    assert (result.exit_code, gateway.seen) == (2, [])
+    assert option in result.stderr
+
+
+def test_as_json_the_ended_import_is_printed_and_the_status_is_the_same(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes[IMPORTS] = Answer(an_import("QUEUED"))
+    gateway.routes[WATCH] = Answer(stream=[half_way(5), an_import("SUCCEEDED", errorCount="1")])
+    result = run("import", "/x", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["errorCount"] == "1"
+
+
+def test_after_ctrl_c_it_says_that_the_import_goes_on_and_how_to_end_it(
+    run: Run, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: dict[str, Any]) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render, "progress", interrupted)
+    gateway.routes[IMPORTS] = Answer(an_import("QUEUED"))
+    gateway.routes[WATCH] = Answer(stream=[half_way(5)])
+    result = run("import", "/x")
+    assert result.exit_code == 130
+    assert "imports/i1 goes on in the background" in result.stderr
+    assert "loganalyzer imports cancel workspaces/default/imports/i1" in result.stderr

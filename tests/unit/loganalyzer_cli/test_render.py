@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli import gateway, render, times
+from services.cli import bars, blocks, gateway, quantities, render, times
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -102,3 +102,96 @@ def test_a_problem_is_told_with_the_fields_that_are_wrong() -> None:
     problem = {"detail": "display_name must be set", "violations": [{"field": "a", "description": "is too long"}]}
     assert gateway.sentence(problem) == "display_name must be set; a is too long"
     assert gateway.sentence({"title": "Not Found"}) == "Not Found"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("15m", 900), ("2h", 7200), ("3d", 259_200), ("1w", 604_800)]
+)
+def test_spans_are_read(text: str, seconds: int) -> None:
+    assert quantities.seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500", 500), ("500MB", 500 * 10**6), ("1.5GB", 1_500_000_000), ("10GiB", 10 * 2**30), ("2 tb", 2 * 10**12)],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert quantities.bytes_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "5x", "-1s", "1y", "5ib", "1e9"])
+def test_other_words_are_neither(text: str) -> None:
+    for reader in (quantities.seconds_of, quantities.bytes_of):
+        with pytest.raises(ValueError, match=r"give"):
+            reader(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (4.2, "4 s"),
+        (59.6, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (30 * 86_400, "30 d"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_spans_are_shown_in_two_units(seconds: float, text: str) -> None:
+    assert quantities.span(seconds) == text
+
+
+def bucket(count: int, **levels: int) -> dict[str, object]:
+    return {
+        "startTime": "2024-05-01T10:00:00Z",
+        "count": str(count),
+        "levels": [{"level": level, "count": str(number)} for level, number in levels.items()],
+    }
+
+
+def test_bars_are_as_long_as_their_counts_and_none_is_lost() -> None:
+    found = {"buckets": [bucket(1000), bucket(500), bucket(1), bucket(0)], "totalSize": "1511", "undatedCount": "10"}
+    lines = bars.lines(found, colour=False, block="#")
+    assert [line.count("#") for line in lines] == [60, 30, 1, 0, 0]
+    assert lines[0].startswith("2024-05-01 10:00:00  1,000  #")
+    assert lines[3] == "2024-05-01 10:00:00      0"
+    assert lines[4] == "1,511 lines in all, 10 of them without a time"
+
+
+def test_errors_and_warnings_have_their_share_of_a_bar() -> None:
+    line = bars.lines({"buckets": [bucket(60, ERROR=30, WARN=15, INFO=10)]}, colour=True, block="#")[0]
+    assert line.endswith(f"\x1b[31m{'#' * 30}\x1b[0m\x1b[33m{'#' * 15}\x1b[0m{'#' * 15}")
+
+
+def line(number: int, source: str = "a") -> dict[str, object]:
+    return {"source": source, "lineNumber": str(number), "text": f"t{number}", "highlights": []}
+
+
+def around(number: int, reach: int, source: str = "a") -> dict[str, object]:
+    return {
+        "before": [line(n, source) for n in range(max(1, number - reach), number)],
+        "hit": line(number, source),
+        "after": [line(n, source) for n in range(number + 1, number + reach + 1)],
+    }
+
+
+@given(st.lists(st.integers(1, 60), unique=True, max_size=15), st.integers(0, 4), st.booleans())
+def test_blocks_print_each_line_of_sorted_hits_once(numbers: list[int], reach: int, newest: bool) -> None:
+    joined = blocks.Blocks()
+    printed: list[str] = []
+    for number in sorted(numbers, reverse=newest):
+        printed += joined.add(around(number, reach), colour=False)
+    printed += joined.end(colour=False)
+    wanted = {n for number in numbers for n in range(max(1, number - reach), number + reach + 1)}
+    expected = {f"a:{n}:t{n}" if n in numbers else f"a-{n}-t{n}" for n in wanted}
+    assert sorted(line for line in printed if line != "--") == sorted(expected)
+    gaps = sum(1 for n in wanted if n - 1 not in wanted) - bool(wanted)
+    assert printed.count("--") == gaps
+
+
+def test_blocks_of_different_sources_are_never_joined() -> None:
+    joined = blocks.Blocks()
+    printed = [*joined.add(around(1, 0), colour=False), *joined.add(around(2, 0, "b"), colour=False)]
+    assert [*printed, *joined.end(colour=False)] == ["a:1:t1", "--", "b:2:t2"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -180,3 +183,131 @@ def test_tail_prints_hits_as_they_come_and_not_the_heartbeats(run: Run, gateway:
     gateway.routes[TAIL] = Answer(stream=[{"hits": []}, {"hits": [hit(1)]}, {"hits": []}, {"hits": [hit(2)]}])
     result = run("tail", "error")
     assert (result.exit_code, result.stdout) == (0, "app.log:1:an error\napp.log:2:an error\n")
+
+
+CARET = 'query: expected ")" at character 7\n(error\n      ^'
+
+
+def test_a_query_that_cannot_be_read_is_shown_with_a_caret(run: Run, gateway: FakeGateway) -> None:
+    wrong = [{"field": "query", "description": CARET.removeprefix("query: ")}]
+    gateway.routes[SEARCH] = problem(400, "Bad Request", CARET, violations=wrong)
+    assert run("search", "(error").stderr == f"loganalyzer: {CARET}\n"
+
+
+def test_the_last_so_much_is_counted_back_from_now(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes[SEARCH] = Answer(stream=[DONE])
+    before = datetime.now(UTC)
+    run("search", "x", "--last", "15m")
+    since = datetime.fromisoformat(gateway.seen[0].params["startTime"])
+    assert timedelta(0) <= since + timedelta(minutes=15) - before < timedelta(minutes=1)
+    assert "endTime" not in gateway.seen[0].params
+
+
+@pytest.mark.parametrize("arguments", [("--last", "soon"), ("--last", "15m", "--since", "2024-01-31"), ("-C", "501")])
+def test_wrong_times_and_contexts_are_wrong_usage(run: Run, gateway: FakeGateway, arguments: tuple[str, ...]) -> None:
+    assert run("search", "x", *arguments).exit_code == 2
+    assert gateway.seen == []
+
+
+def neighbours(number: int, around: int) -> Answer:
+    return Answer(
+        {
+            "before": [hit(n, f"line {n}") for n in range(number - around, number)],
+            "hit": hit(number, "as the index has it"),
+            "after": [hit(n, f"line {n}") for n in range(number + 1, number + around + 1)],
+        }
+    )
+
+
+def test_context_is_printed_as_grep_prints_it_and_touching_blocks_are_one(run: Run, gateway: FakeGateway) -> None:
+    # Newest first: the numbers go down.
+    gateway.routes[SEARCH] = Answer(stream=[batch(hit(13), hit(11)), batch(hit(4)), DONE])
+    for number in (13, 11, 4):
+        gateway.routes[f"GET /v1/workspaces/default/logs/s-{number}:context"] = neighbours(number, 1)
+    result = run("search", "error", "-C", "1")
+    assert result.stdout.splitlines() == [
+        "app.log-10-line 10",
+        "app.log:11:an error",
+        "app.log-12-line 12",
+        "app.log:13:an error",
+        "app.log-14-line 14",
+        "--",
+        "app.log-3-line 3",
+        "app.log:4:an error",
+        "app.log-5-line 5",
+    ]
+    assert gateway.seen[1].params == {"before": "1", "after": "1"}
+
+
+def test_context_as_json_is_a_message_for_each_hit(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes[SEARCH] = Answer(stream=[batch(hit(4)), DONE])
+    gateway.routes["GET /v1/workspaces/default/logs/s-4:context"] = neighbours(4, 2)
+    (line,) = run("search", "error", "-C", "2", "--json").stdout.splitlines()
+    found = json.loads(line)
+    assert [one["lineNumber"] for one in found["before"]] == ["2", "3"]
+    assert found["hit"] == hit(4)
+
+
+def test_stream_prints_every_message(run: Run, gateway: FakeGateway) -> None:
+    progress = {"progress": {"linesDone": "1", "linesTotal": "2"}}
+    gateway.routes[SEARCH] = Answer(stream=[progress, batch(hit(1)), DONE])
+    result = run("search", "x", "--stream", "--limit", "7")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [progress, batch(hit(1)), DONE]
+    assert (result.exit_code, gateway.seen[0].params["pageSize"]) == (0, "7")
+    gateway.routes[SEARCH] = Answer(stream=[DONE])
+    assert run("search", "x", "--stream").exit_code == 1
+
+
+PLAN = {
+    "normalForm": "error AND /tim.*/",
+    "splits": "5",
+    "splitsPruned": "2",
+    "lines": "900000",
+    "candidateLines": "1200",
+    "readsLines": True,
+    "steps": [
+        {"part": "error", "method": "index", "estimate": "1200"},
+        {"part": "/tim.*/", "method": "block index, then reading", "estimate": "-1"},
+    ],
+}
+
+
+def test_explain_prints_the_plan_and_no_hits(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["GET /v1/workspaces/default/logs:explain"] = Answer(PLAN)
+    result = run("search", "error /tim.*/", "--explain", "--since", "2024-01-31")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "query    error AND /tim.*/",
+        "splits   3 of 5 (their times rule out 2)",
+        "lines    1,200 of 900,000 may match; each is read to know that it matches",
+        "",
+        "PART     FOUND BY                   LINES",
+        "error    index                      1,200",
+        "/tim.*/  block index, then reading  ?",
+    ]
+    assert gateway.seen[0].params == {"query": "error /tim.*/", "startTime": "2024-01-31T00:00:00Z"}
+    assert json.loads(run("search", "x", "--explain", "--json").stdout) == PLAN
+
+
+def test_ctrl_c_ends_a_tail_with_130_and_no_word(gateway: FakeGateway) -> None:
+    waiting = threading.Event()
+
+    def endless() -> Iterator[dict[str, Any]]:
+        yield {"hits": [hit(1)]}
+        waiting.wait(30)
+
+    gateway.routes[TAIL] = Answer(stream=endless())
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "services.cli", "tail", "x", "--gateway", gateway.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": python_path("", code_roots(), frozenset())},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"app.log:1:an error\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == (b"", b"")
+        assert process.returncode == 130
+    finally:
+        waiting.set()

@@ -87,3 +87,61 @@ def test_the_gateway_is_given_before_or_behind_the_further_word(
         ["--gateway", gateway.url],
     ):
         assert run("workspaces", *arguments).exit_code == 0
+
+
+KEPT = TEAM_A | {"retention": {"maxAge": "2592000s", "maxBytes": "50000000000"}}
+
+
+def test_a_workspace_is_created_with_its_retention(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["POST /v1/workspaces"] = Answer(TEAM_A)
+    assert run("workspaces", "create", "team-a", "--max-age", "30d", "--max-bytes", "50GB").exit_code == 0
+    body = json.loads(gateway.seen[0].body)
+    assert body == {"displayName": "team-a", "retention": {"maxAge": "2592000s", "maxBytes": "50000000000"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mask", "sent"),
+    [
+        (("--max-age", "30d"), "retention.maxAge", {"maxAge": "2592000s"}),
+        (("--max-age", "forever"), "retention.maxAge", {}),
+        (("--max-bytes", "unlimited"), "retention.maxBytes", {"maxBytes": "0"}),
+    ],
+)
+def test_only_what_is_given_of_the_retention_is_changed(
+    run: Run, gateway: FakeGateway, arguments: tuple[str, ...], mask: str, sent: dict[str, str]
+) -> None:
+    gateway.routes["PATCH /v1/workspaces/team-a"] = Answer(KEPT)
+    result = run("workspaces", "retention", "team-a", *arguments)
+    assert (result.exit_code, result.stdout) == (0, "workspaces/team-a keeps 30 d and at most 50.0 GB\n")
+    assert gateway.seen[0].params == {"updateMask": mask}
+    assert json.loads(gateway.seen[0].body) == {"retention": sent}
+
+
+def test_without_options_the_retention_is_only_told(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["GET /v1/workspaces/team-a"] = Answer(TEAM_A)
+    assert run("workspaces", "retention", "team-a").stdout == "workspaces/team-a keeps everything\n"
+
+
+@pytest.mark.parametrize("arguments", [("--max-age", "soon"), ("--max-bytes", "much")])
+def test_a_retention_that_is_none_is_wrong_usage(run: Run, gateway: FakeGateway, arguments: tuple[str, ...]) -> None:
+    assert run("workspaces", "retention", "team-a", *arguments).exit_code == 2
+    assert gateway.seen == []
+
+
+def test_a_workspace_is_shown_with_what_it_holds(run: Run, gateway: FakeGateway) -> None:
+    stats = {"lineCount": "1000", "rawBytes": "1000000", "storedBytes": "300000", "splitCount": "2"}
+    gateway.routes["GET /v1/workspaces/team-a"] = Answer(KEPT)
+    gateway.routes["GET /v1/workspaces/team-a/logs:stats"] = Answer(stats)
+    assert run("workspaces", "show", "team-a").stdout.splitlines() == [
+        "workspaces/team-a (Team A)",
+        "  lines    1,000",
+        "  sources  1.0 MB",
+        "  on disk  300.0 KB (0.30 of the sources)",
+        "  keeps    30 d and at most 50.0 GB",
+    ]
+    assert json.loads(run("workspaces", "show", "team-a", "--json").stdout) == {"workspace": KEPT, "stats": stats}
+
+
+def test_the_list_as_json_is_a_workspace_a_line(run: Run, gateway: FakeGateway) -> None:
+    gateway.routes["GET /v1/workspaces"] = Answer({"workspaces": [TEAM_A, KEPT]})
+    assert [json.loads(line) for line in run("workspaces", "list", "--json").stdout.splitlines()] == [TEAM_A, KEPT]

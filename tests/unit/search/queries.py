@@ -1,11 +1,16 @@
-"""Generates query trees."""
+"""Generates query trees, and lines that they may match."""
 
 from __future__ import annotations
+
+import json
 
 from hypothesis import strategies as st
 
 from loganalyzer.search.v1 import query_pb2
 from services.search.query import tree
+from services.search.query.patterns import fits_index
+from services.search.query.predicate import SubjectLine
+from services.search.query.regexes import compile_regex
 from tests.unit.search.splits import EPOCH
 
 WORDS = ["alpha", "Beta", "gamma", "delta", "ÉCOLE", "straße", "k", "10", "İx", "日本", "z" * 200]
@@ -28,5 +33,89 @@ def _compound(parts: st.SearchStrategy[query_pb2.Query]) -> st.SearchStrategy[qu
     return several.map(tree.all_of) | several.map(tree.any_of) | parts.map(tree.inverse)
 
 
-#: Any query tree, not in normal form.
+#: Query trees of the nodes that an index over terms answers, not in normal form.
 trees = st.recursive(_leaves, _compound, max_leaves=6)
+
+# A small alphabet, so that lines and queries meet: letters that fold in unusual ways, separators, digits.
+_CHARS = "abABkKsi1205_- .:/\\\"'=&\nſ\u212aİéÉιΙ\u0345ΐ\u1fd3ⓐⒶ日\u0307→"
+_texts = st.text(alphabet=_CHARS.replace("\n", ""), max_size=12) | _words
+_parts = st.sampled_from(["a", "b", "ab", "k", "K", "ſi", "İ", "é", "É", "10", "1205", "alpha", "日", "z" * 126, "ΐ"])
+NAMES = ["a", "b", "a.b", "k", "user.id", "é", "a-b", "x y", "level", "@t", ""]
+_values = st.one_of(
+    _texts,
+    st.sampled_from(["5", "5.0", "-5", "5e0", ".5", "05", "true", "null", "alpha", "a*b", "*", "k*", "a?", "é*", "10"]),
+    st.integers(-5, 1300).map(str),
+)
+_PIECES = r"""
+    a b K é ι s 1 . [ab] [^a] [a-c1] \d \w \b ^ $ (?i) (?-i) (a|bc) (?:k|K) (?i:ab|É) (?P<n>ab1) alpha beta \. \x41
+    \x{e9} \pL [[:alpha:]] \Qa.b\E _ - = : \/ (ab|) x{0} []a] [\d_] \141 (?s) | { a{1,
+"""
+_pieces = st.sampled_from([*_PIECES.split(), " "])
+_quantifiers = st.sampled_from(["", "", "", "", "*", "+", "?", "{2}", "{0,1}", "{1,}", "+?"])
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        compile_regex(pattern)
+    except ValueError:
+        return False
+    return True
+
+
+#: Patterns that RE2 takes.
+patterns = (
+    st.lists(st.tuples(_pieces, _quantifiers).map("".join), min_size=1, max_size=6).map("".join).filter(_compiles)
+)
+_wildcards = (
+    st.lists(_parts | st.sampled_from("*?"), min_size=1, max_size=4)
+    .map("".join)
+    .filter(lambda text: len(text) < 128 and fits_index(text))
+)
+_fuzzies = st.lists(_parts, min_size=1, max_size=2).map("".join).filter(lambda text: len(text) < 120)
+_operators = st.sampled_from([number for number in query_pb2.FieldMatch.Operator.values() if number])
+
+_reading = st.one_of(
+    st.builds(tree.substring, _texts, case_sensitive=st.booleans()),
+    st.builds(tree.regex, patterns, ignore_case=st.booleans()),
+    st.builds(tree.wildcard, _wildcards),
+    st.builds(tree.fuzzy, _fuzzies, st.integers(1, 2)),
+    st.builds(tree.field, st.sampled_from(NAMES), _operators, _values),
+    st.lists(_parts | _words, min_size=1, max_size=2).map(tree.cased),
+    st.lists(st.sampled_from(["aa", "bb", "cc"]), max_size=2).map(tree.source_ids),
+)
+#: One node of any kind.
+leaves = _leaves | _reading
+#: Any query tree, not in normal form.
+any_trees = st.recursive(leaves, _compound, max_leaves=6)
+
+_scalars = st.one_of(_texts, st.integers(-5, 1300), st.floats(-10, 10, width=16), st.booleans(), st.none())
+_objects = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=5,
+)
+_json = st.builds(
+    lambda found, ascii_only: json.dumps(found, ensure_ascii=ascii_only),
+    st.dictionaries(st.sampled_from([*NAMES, "user"]), _objects, min_size=1, max_size=4),
+    st.booleans(),
+)
+_pairs = st.builds(
+    lambda name, sign, value, quote: f"{name}{sign}{json.dumps(value) if quote else value}",
+    st.sampled_from(NAMES),
+    st.sampled_from(["=", ": ", ":", " = "]),
+    _values,
+    st.booleans(),
+)
+_plain = st.lists(_texts | _parts | _pairs, max_size=4).map(" ".join)
+_raw = st.one_of(_plain, _json, _plain.map(lambda text: text + " {")).map(str.encode) | st.lists(
+    st.sampled_from([b"\xff", b"\xc3", b"a", b"alpha", b" ", b"\xc3\xa9", b"k=", b"\xed\xa0\x80"]), max_size=6
+).map(b"".join)
+#: Lines to decide about.
+subjects = st.builds(
+    SubjectLine,
+    _raw.map(lambda raw: raw.replace(b"\n", b"")),
+    _ends,
+    _levels,
+    st.sampled_from(["aa", "bb"]),
+    st.sampled_from(["app.log", "b.log"]),
+)

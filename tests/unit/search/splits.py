@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loganalyzer.search.v1 import search_pb2
-from services.search.index import NO_TIME, SplitWriter
+from services.search.index import NO_TIME, SCHEMA_VERSION, SplitWriter
+from services.search.index.frames import FrameReader
+from services.search.index.layout import RAW_TABLE, read_meta, split_path, write_meta
 from services.search.index.split import FrameCache
 from services.search.lru import LruCache
 
@@ -45,6 +47,7 @@ def write_split(
     split_id: str = "s1",
     workspace: str = WORKSPACE,
     segment_rows: int | None = None,
+    version: int = SCHEMA_VERSION,
 ) -> search_pb2.Split:
     """Writes a finished split. `segment_rows` makes the engine begin a new segment after so many rows."""
     writer = SplitWriter(root, workspace, split_id, heap_bytes=15 << 20)
@@ -69,7 +72,22 @@ def write_split(
             if segment_rows is not None:
                 writer.flush()
         writer.end_source(complete=source.complete, byte_count=sum(len(row.raw) + 1 for row in rows))
-    return writer.finish()
+    split = writer.finish()
+    return split if version == SCHEMA_VERSION else as_version_1(split_path(root, workspace, split_id))
+
+
+def as_version_1(folder: Path) -> search_pb2.Split:
+    """Makes a split what the first version of the format was: its table of frames knows no times."""
+    reader = FrameReader(folder)
+    content, width = (folder / RAW_TABLE).read_bytes(), 8 * 8
+    begin = len(content) - width * len(reader)
+    entries = [content[at : at + 5 * 8] for at in range(begin, len(content), width)]
+    reader.close()
+    (folder / RAW_TABLE).write_bytes(b"".join(entries))
+    split = read_meta(folder)
+    split.schema_version = 1
+    write_meta(folder, split)
+    return split
 
 
 def lines(*texts: str | bytes, start: int = EPOCH, step: int = 1_000_000, level: int = 0) -> list[Row]:

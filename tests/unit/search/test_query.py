@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loganalyzer.search.v1 import query_pb2
 from services.search.query import QuerySyntaxError, bounds_of, key_of, normalise, parse, render, tree
-from services.search.query.parser import MAX_DEPTH, MAX_LENGTH
+from services.search.query.parser import MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS
 from services.search.query.times import parse_time, render_time
 from tests.unit.search.queries import trees
 from tests.unit.search.splits import EPOCH
 
-T = tree.term
+T, F = tree.term, query_pb2.FieldMatch
+SECOND = 1_000_000
+NOW = 1_700_000_000 * SECOND
 
 
 def test_nothing_or_white_space_means_every_line() -> None:
@@ -43,9 +47,119 @@ def test_a_word_or_phrase_means_its_terms_in_a_row(text: str) -> None:
     assert parse(text) == (T("foo") if text == '"foo" ' else tree.words(["foo", "bar"]))
 
 
-def test_an_unknown_field_is_part_of_the_word() -> None:
-    assert parse("user:bob") == tree.words(["user", "bob"])
-    assert parse("10:30:00") == tree.words(["10", "30", "00"])
+@pytest.mark.parametrize(
+    ("text", "name", "operator", "value"),
+    [
+        ("user:bob", "user", F.EQUAL, "bob"),
+        ("user.id:42", "user.id", F.EQUAL, "42"),
+        ("@timestamp:x", "@timestamp", F.EQUAL, "x"),
+        ("_x-y:a:b", "_x-y", F.EQUAL, "a:b"),
+        ('user:"a \\"b\\" (c)"', "user", F.EQUAL, 'a "b" (c)'),
+        ('user:""', "user", F.EQUAL, ""),
+        ('"a b":c', "a b", F.EQUAL, "c"),
+        ('"level":info', "level", F.EQUAL, "info"),
+        ("size:>5", "size", F.GREATER, "5"),
+        ("size:>=5", "size", F.GREATER_OR_EQUAL, "5"),
+        ("size:<5", "size", F.LESS, "5"),
+        ('size:<="5 6"', "size", F.LESS_OR_EQUAL, "5 6"),
+        ("size:10..", "size", F.GREATER_OR_EQUAL, "10"),
+        ("size:..-1", "size", F.LESS_OR_EQUAL, "-1"),
+        ("user:*", "user", F.EXISTS, ""),
+        ("user:b*b", "user", F.LIKE, "b*b"),
+        ("user:b?b", "user", F.LIKE, "b?b"),
+        ('user:"b*b"', "user", F.EQUAL, "b*b"),
+        ('user:~"b *"', "user", F.LIKE, "b *"),
+        ("file:../etc", "file", F.EQUAL, "../etc"),
+        ("a:b...c", "a", F.EQUAL, "b...c"),
+        ('path:"/etc"', "path", F.EQUAL, "/etc"),
+    ],
+)
+def test_a_name_and_a_value_are_a_field(
+    text: str, name: str, operator: query_pb2.FieldMatch.Operator.ValueType, value: str
+) -> None:
+    assert parse(text) == tree.field(name, operator, value)
+
+
+def test_a_range_of_a_field_is_two_comparisons() -> None:
+    both = [tree.field("size", F.GREATER_OR_EQUAL, "10"), tree.field("size", F.LESS_OR_EQUAL, "20")]
+    assert parse("size:10..20") == tree.all_of(both)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("10:30:00", "10 30 00"),
+        ("http://x/y", "http x y"),
+        ("C:\\tmp", "c tmp"),
+        ("std::sort", "std sort"),
+        ("error:", "error"),
+        ("/var/log/a b/c", None),
+        ("1a:b", "1a b"),
+        ("~joe", "joe"),
+        ("a~b", "a b"),
+        ("a/~1", "a 1"),
+    ],
+)
+def test_what_only_looks_like_another_form_is_words(text: str, words: str | None) -> None:
+    if words is None:
+        assert parse(text) == tree.all_of([tree.words(["var", "log", "a"]), tree.words(["b", "c"])])
+    else:
+        assert parse(text) == tree.words(words.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cod*", tree.wildcard("cod*")),
+        ("*Edi*", tree.wildcard("*edi*")),
+        ("a?b", tree.wildcard("a?b")),
+        ("*", tree.EVERYTHING),
+        ("**", tree.EVERYTHING),
+        ("colour~", tree.fuzzy("colour", 1)),
+        ("Colour~1", tree.fuzzy("colour", 1)),
+        ("colour~2", tree.fuzzy("colour", 2)),
+        ("/a b(c|d)/", tree.regex("a b(c|d)")),
+        ("/Err/i", tree.regex("Err", ignore_case=True)),
+        (r"/a\/b\\/", tree.regex(r"a/b\\")),
+        ("(/a/)", tree.regex("a")),
+        ("contains:om-se", tree.substring("om-se")),
+        ('contains:"om se"', tree.substring("om se")),
+        ("contains:>x", tree.substring(">x")),
+        ("contains_case:Om", tree.substring("Om", case_sensitive=True)),
+        ("case:Error", tree.cased(["Error"])),
+        ('case:"An Error"', tree.cased(["An", "Error"])),
+        ("source_id:ab12", tree.source_ids(["ab12"])),
+        ("source:/var/log", tree.source("/var/log")),
+        ('"/a/"', T("a")),
+        ('"a*"', T("a")),
+    ],
+)
+def test_each_form_has_its_node(text: str, expected: query_pb2.Query) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("last:15m", NOW - 900 * SECOND, None),
+        ("last:1h30s", NOW - 3630 * SECOND, None),
+        ("last:2w", NOW - 14 * 86_400 * SECOND, None),
+        ("time:>=-1h", NOW - 3600 * SECOND, None),
+        ("time:<-1h", None, NOW - 3600 * SECOND),
+        ("time:-2d..-1d", NOW - 2 * 86_400 * SECOND, NOW - 86_400 * SECOND + 1),
+        ("time:[-1m TO now]", NOW - 60 * SECOND, NOW + 1),
+        ("time:>now-1s", NOW - SECOND + 1, None),
+    ],
+)
+def test_relative_times_count_from_now(text: str, low: int | None, high: int | None) -> None:
+    assert parse(text, now=NOW) == tree.time_range(low, high)
+
+
+def test_without_a_given_now_the_clock_is_taken() -> None:
+    before = time.time_ns() // 1000
+    low = tree.time_bounds(parse("last:1s").time)[0]
+    assert low is not None
+    assert before <= low + SECOND <= time.time_ns() // 1000
 
 
 def test_quotes_and_backslashes_can_be_written_in_a_phrase() -> None:
@@ -130,6 +244,35 @@ def test_times_stand_for_the_unit_that_they_name(text: str, low: str | None, hig
         ("NOT", 3, "found the end"),
         ("(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1), MAX_DEPTH, "inside one another"),
         ("a" * (MAX_LENGTH + 1), MAX_LENGTH, "at most"),
+        ("x /a(b/", 3, "expected a regular expression (missing ): a(b)"),
+        (r"/\C/", 1, "invalid escape sequence: \\C"),
+        (r"/(?=a)/", 1, "invalid perl operator: (?="),
+        (r"/\pL{100}/", 1, "pattern too large"),
+        ("/((a{100}){100}){100}/", 1, "invalid repetition size"),
+        ("foo-b*", 3, "letters and digits beside * and ?"),
+        ("?" * 50, 0, "40 ?"),
+        ("*a" + "?" * 15, 0, "few ? behind a *"),
+        ("a" * 128 + "*", 0, "at most 127 characters"),
+        ("colour~3", 7, "a distance of 1 or 2"),
+        ("colour~0", 7, "a distance of 1 or 2"),
+        ("foo-bar~", 0, "one word of letters and digits"),
+        ("a" * 126 + "~", 0, "at most 125"),
+        ("last:15x", 7, "a unit: s, m, h, d or w"),
+        ("last:15", 7, "a unit"),
+        ("last:m", 5, "a duration such as 15m"),
+        ("last:", 5, "a duration such as 15m"),
+        ("time:>=-1h5", 11, "a unit"),
+        ("time:-1h", 5, "a comparison or a range"),
+        ("time:>=-999999999w", 7, "a time that exists"),
+        ("a:>", 3, "expected a value"),
+        ('a:>"x', 5, "to end the phrase"),
+        ("case:--", 5, "a letter or a digit"),
+        ("contains:", 9, "expected a text"),
+        ('contains:>"x"', 9, "expected a text"),
+        ('a:~"' + "?" * 600 + '"', 3, "a shorter pattern"),
+        ("b" * 257 + ":x", 0, "a name of at most 256"),
+        ("a* " * (MAX_PATTERNS + 1), 3 * MAX_PATTERNS, f"at most {MAX_PATTERNS} patterns"),
+        ("a \ud800", 2, "half of one"),
     ],
 )
 def test_an_error_says_what_was_expected_and_where(text: str, position: int, expected: str) -> None:
@@ -183,6 +326,28 @@ def test_queries_that_mean_the_same_have_one_key() -> None:
     texts = ["a b (c OR d)", "(d OR c OR c) b AND a a", "b a NOT NOT (c OR d)", "(A (b (c OR d)))"]
     keys = {key_of(normalise(parse(text))) for text in texts}
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("contains:ABC", "contains:abc"),
+        ("/abc/", "contains_case:abc"),
+        ("/ABC/i", "contains:abc"),
+        ("*?a**", "?*A*"),
+        ("user:Bob", "user:bob"),
+        ('user:~"bob"', "user:bob"),
+        ("user:a**", "user:a*"),
+        ("case:12", "12"),
+        ("a NOT a", "level:>fatal"),
+        ("a OR NOT a", ""),
+        ("source_id:b OR source_id:a OR source_id:b", "source_id:a OR source_id:b"),
+        ("(source_id:a OR source_id:b) source_id:a", "source_id:a"),
+        ("source_id:a source_id:b", "level:>fatal"),
+    ],
+)
+def test_what_means_the_same_has_the_same_normal_form(one: str, other: str) -> None:
+    assert normalise(parse(one)) == normalise(parse(other))
 
 
 def test_time_ranges_that_must_all_hold_become_one() -> None:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from services.search.index import NO_TIME, SplitWriter, read_meta, split_path
 from services.search.index.engine import TantivySplit
 from services.search.index.frames import FRAME_BYTES
+from services.search.index.layout import SCHEMA_VERSION
 from tests.unit.search.splits import EPOCH, Row, Source, frame_cache, lines, write_split
 
 
 def test_the_message_describes_the_split_and_lies_beside_it(tmp_path: Path) -> None:
     rows = [Row(b"abc", EPOCH + 5), Row(b""), Row(b"de", EPOCH)]
     split = write_split(tmp_path, [Source(rows, first_line=11), Source([], "bb", "empty.log")])
-    assert (split.id, split.schema_version, split.line_count, split.raw_bytes) == ("s1", 1, 3, 8)
+    assert (split.id, split.schema_version, split.line_count, split.raw_bytes) == ("s1", SCHEMA_VERSION, 3, 8)
     assert (split.has_times, split.min_time_us, split.max_time_us) == (True, EPOCH, EPOCH + 5)
     assert [(run.source_id, run.first_line, run.line_count, run.complete) for run in split.sources] == [
         ("aa", 11, 3, True),

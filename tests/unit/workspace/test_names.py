@@ -70,3 +70,52 @@ def test_page_sizes_are_defaulted_cut_and_checked() -> None:
     assert [pages.page_size(wanted) for wanted in (0, 1, 1000, 1001)] == [50, 1, 1000, 1000]
     with pytest.raises(InvalidArgument):
         pages.page_size(-1)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a\x00", 2),
+        ("\n", 0),
+        ("Team\tA", 5),
+        ("\x1b[31mred", 1),
+        ("x\x7f", 2),
+        ("a\u0085b", 2),
+        ("a\u2028b", 2),
+        ("a\u202eb", 2),
+    ],
+)
+def test_a_display_name_with_a_control_character_is_refused_with_its_place(text: str, place: int) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        names.check_display_name(text, "workspace.display_name")
+    assert caught.value.violations[0].field == "workspace.display_name"
+    if place:
+        assert f"character {place} is U+{ord(text[place - 1]):04X}" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["Équipe ü 日本", "a b", "👩\u200d💻", "x" * 200, "\u00a0x"])
+def test_any_other_character_may_stand_in_a_display_name(text: str) -> None:
+    assert names.check_display_name(text, "f") == text
+
+
+@pytest.mark.parametrize(
+    "name", ["", "q1aa", "workspaces/abcd", "workspaces/abcd/savedQueries/", "workspaces/abcd/savedQueries/Q1AA"]
+)
+def test_a_name_that_is_not_of_a_saved_query_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        names.saved_query_ids(name)
+
+
+def test_the_name_of_a_saved_query_is_taken_apart_as_it_was_put_together() -> None:
+    assert names.saved_query_ids(names.saved_query_name("abcd", "q1aa")) == ("abcd", "q1aa")
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_a_token_of_a_list_by_name_comes_back_as_the_name(name: str) -> None:
+    assert pages.from_name_token(pages.to_name_token(name) if name else "") == (name or None)
+
+
+@pytest.mark.parametrize("token", ["x", "WzEsMSwiYSJd", "WzIsMV0", "WzIsIlx1ZDgwMCJd"])
+def test_a_token_of_another_list_or_none_is_refused(token: str) -> None:
+    with pytest.raises(InvalidArgument):
+        pages.from_name_token(token)

@@ -46,9 +46,9 @@ async def test_lists_are_in_order_of_age_and_go_on_behind_a_position(store: Stor
 
 async def test_a_rename_moves_the_update_time_and_never_backwards(store: Store) -> None:
     await store.create("team-a", "A", now=10)
-    assert await store.rename("team-a", "B", now=20) == Workspace("team-a", "B", 10, 20, None)
-    assert await store.rename("team-a", "C", now=15) == Workspace("team-a", "C", 10, 20, None)
-    assert await store.rename("nope", "C", now=15) is None
+    assert await store.change("team-a", {"display_name": "B"}, now=20) == Workspace("team-a", "B", 10, 20, None)
+    assert await store.change("team-a", {"display_name": "C"}, now=15) == Workspace("team-a", "C", 10, 20, None)
+    assert await store.change("nope", {"display_name": "C"}, now=15) is None
 
 
 async def test_a_deletion_that_began_twice_is_one_operation(store: Store) -> None:
@@ -60,7 +60,7 @@ async def test_a_deletion_that_began_twice_is_one_operation(store: Store) -> Non
     assert begun[0] is not None
     assert found.operation == begun[0].id
     assert await store.unfinished() == [begun[0]]
-    assert await store.rename("team-a", "B", now=9) == found
+    assert await store.change("team-a", {"display_name": "B"}, now=9) == found
 
 
 async def test_a_finished_deletion_leaves_the_operation_and_no_workspace(store: Store) -> None:
@@ -112,12 +112,12 @@ async def test_a_database_of_a_newer_release_is_refused_and_left_alone(tmp_path:
 
 
 async def test_what_is_acknowledged_is_synced_to_disk(store: Store) -> None:
-    async with store._writing() as connection:
+    async with store.writing() as connection:
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
 async def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
     await store.create("team-a", "A", now=1)
-    async with store._writing(), asyncio.timeout(1):
+    async with store.writing(), asyncio.timeout(1):
         assert await store.get("team-a") is not None

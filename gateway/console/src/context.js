@@ -1,0 +1,47 @@
+// A line among its neighbours, in the middle of what is seen.
+import { useEffect, useRef } from "preact/hooks";
+import { count, parts, shortSource } from "./format.js";
+import { html } from "./html.js";
+import { close, context, look } from "./searching.js";
+
+export function Text({ hit, highlights = hit.highlights }) {
+  return parts(hit.text, highlights).map((part) => (part.marked ? html`<mark>${part.text}</mark>` : part.text));
+}
+
+export function Context() {
+  const found = context.value;
+  const list = useRef(null);
+  const id = found?.hit.id;
+  const lines = found ? found.before.length + found.after.length : 0;
+  useEffect(() => {
+    const box = list.current;
+    const main = box?.querySelector(".main");
+    if (main) box.scrollTop = main.offsetTop - (box.clientHeight - main.offsetHeight) / 2;
+  }, [id, lines]);
+  if (!found) return null;
+  const line = (hit, main) => html`
+    <li key=${hit.id} class="${main ? "main" : ""} ${hit.recordId && hit.recordId === found.hit.recordId ? "same" : ""}" aria-current=${main ? "true" : undefined} data-testid=${main ? "context-hit" : "context-line"}>
+      <span class="number">${hit.lineNumber}</span>
+      <span class="text">${main ? html`<${Text} hit=${hit} highlights=${found.highlights ?? hit.highlights} />` : hit.text || " "}</span>
+    </li>
+  `;
+  return html`
+    <section class="context" aria-label="Context of the line" data-testid="context" onKeyDown=${(event) => event.key === "Escape" && close()}>
+      <header>
+        <h2 title=${found.hit.source}>${shortSource(found.hit.source, 120)}:${found.hit.lineNumber}</h2>
+        ${found.fresh && html`<span class="faint">its neighbours can be shown in a moment</span>`}
+        ${!found.whole &&
+        html`<button class="quiet" data-testid="context-more" disabled=${found.loading} onClick=${() => look({ ...found.hit, highlights: found.highlights }, found.reach * 4)}>
+          More lines
+        </button>`}
+        <span class="faint">${count(lines + 1)} lines</span>
+        <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${close}>✕</button>
+      </header>
+      <ol ref=${list} tabindex="0" aria-label="Lines around it">
+        ${found.before.map((hit) => line(hit, false))}
+        ${line(found.hit, true)}
+        ${found.after.map((hit) => line(hit, false))}
+      </ol>
+    </section>
+  `;
+}
