@@ -1,7 +1,7 @@
 """The search service alone over a large import: queries a second in batches and one by one, and latencies under load.
 
-The queries are distinct, and made of the data's own terms: 30 % one term, 35 % two terms, 15 % phrases of two words that
-stand side by side, 10 % terms that are nowhere, 5 % a term with a level, 5 % a term within a range of times.
+The queries are distinct, and made of the data's own terms: 30 % one term, 35 % two terms, 15 % phrases of two words
+that stand side by side, 10 % terms that are nowhere, 5 % a term with a level, 5 % a term within a range of times.
 The load generator is this process: it shares the cores with the service and its workers. Latencies under load are
 counted from the moment at which a search was due, whether or not the generator got to send it then.
 """
@@ -69,7 +69,9 @@ def _build(data: Path) -> None:
 
 
 class _Workspaces(workspace_pb2_grpc.WorkspaceServiceServicer):
-    async def GetWorkspace(self, request: workspace_pb2.GetWorkspaceRequest, context: Any) -> workspace_pb2.Workspace:
+    async def GetWorkspace(  # noqa: N802 - the name in the .proto
+        self, request: workspace_pb2.GetWorkspaceRequest, context: Any
+    ) -> workspace_pb2.Workspace:
         return workspace_pb2.Workspace(name=request.name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,6 @@ from services.cli.asking import ORDERS, order_option, time_options
 from services.cli.gateway import Gateway, GatewayError, gateway_options
 from services.cli.output import Line, quiet_when_closed
 from services.cli.workspaces import in_workspace, workspace_option
-
-#: Seconds between two looks at how far it is.
-_SHOWN_EVERY = 0.2
 
 
 @click.command()
@@ -64,16 +60,13 @@ def _write(pieces: Any, output: Path) -> int:
     """Writes beside the file and takes its place at the end; nothing is left of what failed."""
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     lines = size = 0
-    shown = 0.0
     try:
         with partial.open("wb") as file, Line() as line:
             for piece in pieces:
                 file.write(piece)
                 lines += piece.count(b"\n")
                 size += len(piece)
-                if (now := time.monotonic()) - shown > _SHOWN_EVERY:
-                    shown = now
-                    line.show(f"{render.count(lines, 'line')}, {render.size(size)}")
+                line.show(f"{render.count(lines, 'line')}, {render.size(size)}")
         partial.replace(output)
     except OSError as error:
         raise GatewayError(f"{output} cannot be written: {error.strerror or error}") from error

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from typing import Self
 
 import click
+
+#: Seconds between two texts in one line.
+_SHOWN_EVERY = 0.1
 
 
 def colourful() -> bool:
@@ -23,6 +28,7 @@ class Line:
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
         self._open = False
+        self._shown = -math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -31,8 +37,10 @@ class Line:
         self.clear()
 
     def show(self, text: str) -> None:
-        """Puts the text in the place of what is there, cut to the terminal's width."""
-        if self.live:
+        """Puts the text in the place of what is there, cut to the terminal's width; not too often to be read."""
+        now = time.monotonic()
+        if self.live and now - self._shown >= _SHOWN_EVERY:
+            self._shown = now
             width = shutil.get_terminal_size().columns - 1
             click.echo(f"\r\x1b[K{text[:width]}", nl=False, err=True)
             self._open = True

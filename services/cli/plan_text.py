@@ -14,7 +14,7 @@ def lines(plan: dict[str, Any]) -> list[str]:
     how = "each is read to know that it matches" if plan.get("readsLines") else "the index alone tells them"
     found = [
         f"query    {render.printable(str(plan.get('normalForm', ''))) or '(every line)'}",
-        f"splits   {splits - pruned:,} of {splits:,} (their times rule out {pruned:,})",
+        f"splits   {splits - pruned:,} of {splits:,}" + (f" (their times rule out {pruned:,})" if pruned else ""),
         f"lines    {candidates:,} of {total:,} may match; {how}",
     ]
     steps = plan.get("steps") or []

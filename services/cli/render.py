@@ -72,6 +72,9 @@ def result(message: Json) -> str:
         f"{name}: {state}, {count(int(message.get('lineCount', 0)), 'line')}, "
         f"{size(int(message.get('byteCount', 0)))} from {count(int(message.get('fileCount', 0)), 'file')}"
     )
+    looked = int((message.get("progress") or {}).get("totalFiles", 0))
+    if message.get("state") == "SUCCEEDED" and looked and not int(message.get("fileCount", 0)) and not errors:
+        text = f"{name}: {state}, nothing new in {count(looked, 'file')}"
     if errors:
         text += f", {count(errors, 'error')}"
     if why := message.get("errorMessage"):

@@ -32,6 +32,8 @@ from services.importer.records import FileRow, ImportRow, Mode, SplitRow
 
 # A list of what search has is taken for true so long.
 _ALIVE_SECONDS = 30.0
+# Of the texts of an archive that has more of them no more than their identity is kept.
+_DETAILED = 1000
 
 
 class Decider:
@@ -51,7 +53,9 @@ class Decider:
         left = [file for file in files if file.number not in decisions]
         if left:
             made = await self.look(left, growing)
-            await plans.decide(self._row.id, made)
+            # What is not read can be decided anew.
+            lasting = {number: one for number, one in made.items() if one.kept is not Kept.UNCHANGED}
+            await plans.decide(self._row.id, lasting)
             decisions |= made
         for decision in decisions.values():
             for source in decision.replaces:
@@ -105,7 +109,8 @@ class Decider:
         In those that are `growing` a last line without a line feed was held back.
         """
         rows = list(splits)
-        files = [file for file in files if not self._is_upload(file)]
+        settled = {number for number, one in decisions.items() if one.settled}
+        files = [file for file in files if file.number not in settled and not self._is_upload(file)]
         facts = await self._means.known.texts_of(self._row.id, [file.number for file in files])
         names = {run.source_id: run.name for row in rows for run in row.split.sources}
         states = {row.cursor[0]: row.cursor[1] for row in rows if row.cursor is not None}
@@ -122,16 +127,19 @@ class Decider:
                 decision = decisions.get(file.number, Decision())
                 texts = {text.source_id: text for text in decision.texts}
                 for source, one in by_file.get(file.number, {}).items():
-                    said = facts.get(source, {})
+                    said = dict(facts.get(source, {}))
+                    state = said.pop("state", None)
                     whole = one.complete and said.get("bytes") == one.bytes
                     texts[source] = Text(
                         source, names[source], one.lines, one.bytes, one.complete,
                         str(said.get("sha256") or "") if whole else "",
-                        said.get("state") if one.complete else states.get(source), said,
+                        state if one.complete else states.get(source), said,
                     )  # fmt: skip
                 whole = file.number not in bad and all(text.complete for text in texts.values())
                 if not texts:
                     continue
+                if len(texts) > _DETAILED:
+                    texts = {key: replace(text, state=None, facts={}) for key, text in texts.items()}
                 found = _fingerprint(
                     file.path, decision, list(texts.values()), whole=whole, growing=file.number in growing
                 )
@@ -182,7 +190,12 @@ class _Comparison:
 
     def __init__(self, import_id: str, known: Sequence[Known], alive: Collection[str] | None, check: Any) -> None:
         self._import_id = import_id
-        self._known = sorted(known, key=lambda one: -one.id)
+        self._by_path: dict[str, list[Known]] = {}
+        self._by_mark: dict[str | int, list[Known]] = {}
+        for one in sorted(known, key=lambda one: -one.id):
+            self._by_path.setdefault(one.path, []).append(one)
+            for mark in (one.head, one.inode):
+                self._by_mark.setdefault(mark, []).append(one)
         self._alive = alive
         self._check = check
         self._taken: set[int] = set()
@@ -198,22 +211,23 @@ class _Comparison:
         if known is None or decision is None:
             return new
         self._taken.add(known.id)
-        return replace(decision, device=look.device, inode=look.inode, size=look.size)
+        where = (known.path, known.device, known.inode)
+        settled = decision.kept is Kept.UNCHANGED and where == (file.path, look.device, look.inode)
+        return replace(decision, device=look.device, inode=look.inode, size=look.size, settled=settled)
 
     def _find(
         self, file: PlannedFile, opened: File, look: Look, own: str, growing: bool
     ) -> tuple[Known | None, Decision | None]:
-        left = [one for one in self._known if one.id not in self._taken]
-        here = [one for one in left if one.path == file.path]
+        here = self._left(self._by_path.get(file.path, ()))
         for one in here:
             if same_so_far(opened, one) and not (is_archive(one) and opened.size != one.offset):
                 return one, goes_on(opened, one, own, self._alive, growing)
-        for one in left:
+        for one in self._left([*self._by_mark.get(look.inode, ()), *self._by_mark.get(look.head, ())]):
             grown = is_archive(one) and opened.size != one.offset
             if one not in here and not grown and one.packed == look.packed and moved(opened, one):
                 return one, goes_on(opened, one, own, self._alive, growing)
-        for one in left:
-            if one.packed or not look.inner_head or one.head != look.inner_head or not self._searchable(one):
+        for one in self._left(self._by_mark.get(look.inner_head, ())):
+            if one.packed or not self._searchable(one):
                 continue
             if (decision := comparing.rotated(file.path, file.name, one, own, self._check)) is not None:
                 return one, decision
@@ -221,6 +235,9 @@ class _Comparison:
             if is_archive(one) and look.packed:
                 return one, comparing.archive(file.path, file.name, one, own, self._alive, self._check)
         return None, None
+
+    def _left(self, known: Iterable[Known]) -> list[Known]:
+        return [one for one in known if one.id not in self._taken]
 
     def _searchable(self, known: Known) -> bool:
         return self._alive is None or any(text.source_id in self._alive for text in known.texts)

@@ -8,7 +8,7 @@ docs/adr/0025-file-identity.md has the reasons.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any
 
@@ -42,6 +42,11 @@ class Text:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def plain(one: Any) -> dict[str, Any]:
+    """The fields of a dataclass. Nothing is copied, as `asdict` would."""
+    return {each.name: getattr(one, each.name) for each in fields(one)}
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A file on disk that the workspace has lines of."""
@@ -72,9 +77,10 @@ class Known:
 
     def to_facts(self) -> dict[str, Any]:
         """What goes into the table's JSON."""
-        facts = asdict(self)
+        facts = plain(self)
         for key in ("id", "path", "device", "inode", "head"):
             del facts[key]
+        facts["texts"] = [plain(text) for text in self.texts]
         return facts
 
     @classmethod
@@ -102,10 +108,12 @@ class Decision:
     device: int = 0
     inode: int = 0
     size: int = 0
+    #: It is known exactly as it is: place, inode and all.
+    settled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
-        return asdict(self)
+        return {**plain(self), "texts": [plain(text) for text in self.texts]}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Decision:

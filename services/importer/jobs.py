@@ -13,8 +13,9 @@ import kit
 from kit.observe import get_logger
 from services.importer.ports import Means
 from services.importer.progress import Progress
-from services.importer.records import Ask, FileRow, ImportRow, Mode, State, answer
+from services.importer.records import Ask, Ended, FileRow, ImportRow, Mode, State, answer
 from services.importer.runner import Runner
+from services.importer.store import WrongState
 
 _log = get_logger("importer.jobs")
 
@@ -160,7 +161,8 @@ class ImportJobs:
                 await runner.run()
         except Exception:  # noqa: BLE001 - one import must not stay RUNNING with nothing behind it
             _log.exception("import_failed", name=runner.row.name)
-            await runner.finish(State.FAILED, "An error inside the importer; its log says more.")
+            with contextlib.suppress(WrongState):  # it had ended before
+                await runner.finish(State.FAILED, "An error inside the importer; its log says more.")
         self._end(job)
 
     async def _change(self, workspace: str, import_id: str, ask: Ask) -> Snapshot | None:
@@ -201,13 +203,18 @@ class ImportJobs:
     async def _cancel(self, job: _Job) -> None:
         await self._means.store.request_cancel(job.runner.row.id)
         if await self._halt(job):
-            await job.runner.finish(State.CANCELLED, "")
+            with contextlib.suppress(WrongState):  # it was stopped behind its end
+                await job.runner.finish(State.CANCELLED, "")
             self._end(job)
 
     async def _pause(self, job: _Job) -> None:
         if not await self._halt(job):
             return
-        row = await self._means.store.set_state(job.runner.row.id, State.PAUSED)
+        try:
+            row = await self._means.store.set_state(job.runner.row.id, State.PAUSED)
+        except WrongState:  # it was stopped behind its end
+            self._end(job)
+            raise Ended from None
         told = job.runner.progress
         job.runner = Runner(row, self._means)
         await job.runner.halt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -41,31 +42,45 @@ class KnownStore:
                 for at in range(0, len(values), _MANY):
                     condition = (columns.workspace == workspace) & column.in_(values[at : at + _MANY])
                     for row in await connection.execute(tables.known.select().where(condition)):
-                        found[row.id] = _known(row)
+                        if row.id not in found:
+                            found[row.id] = _known(row)
         return list(found.values())
 
     @whole
-    async def remember(self, workspace: str, files: Iterable[Known]) -> None:
+    async def remember(self, workspace: str, files: Sequence[Known]) -> None:
         """Records files as they are known now; those with id 0 are new. What stood at their places is elsewhere."""
+        columns = tables.known.c
+        by_path = {rows.pack(file.path): file for file in files}
+        values = await asyncio.to_thread(lambda: [(file.id, _values(workspace, file)) for file in files])
         async with self.database.begin() as connection:
-            for file in files:
-                values = {
-                    "workspace": workspace, "path": rows.pack(file.path), "device": file.device,
-                    "inode": str(file.inode), "head": file.head, "facts": json.dumps(file.to_facts()),
-                }  # fmt: skip
-                here = (tables.known.c.workspace == workspace) & (tables.known.c.path == values["path"])
-                others = here & (tables.known.c.id != file.id)
-                # The same content, read anew in whole: what was known of it is of no use any more.
-                rows_here = (await connection.execute(tables.known.select().where(others))).all()
-                same = [row.id for row in rows_here if _known(row).content == file.content]
-                await connection.execute(tables.known.delete().where(tables.known.c.id.in_(same)))
-                await connection.execute(tables.known.update().where(others).values(path=None))
-                changed = 0
-                if file.id:
-                    statement = tables.known.update().where(tables.known.c.id == file.id).values(**values)
-                    changed = (await connection.execute(statement)).rowcount
-                if not changed:
-                    await connection.execute(tables.known.insert().values(**values))
+            ids: set[int] = set()
+            elsewhere: list[int] = []
+            gone: list[int] = []
+            for at in range(0, len(files), _MANY):
+                wanted = [file.id for file in files[at : at + _MANY] if file.id]
+                ids |= set((await connection.execute(sa.select(columns.id).where(columns.id.in_(wanted)))).scalars())
+                paths = list(by_path)[at : at + _MANY]
+                here = (columns.workspace == workspace) & columns.path.in_(paths)
+                for row in await connection.execute(tables.known.select().where(here)):
+                    file = by_path[row.path]
+                    if row.id != file.id:
+                        # The same content, read anew in whole: what was known of it is of no use any more.
+                        (gone if _known(row).content == file.content else elsewhere).append(row.id)
+            for numbers, change in (
+                (gone, tables.known.delete()),
+                (elsewhere, tables.known.update().values(path=None)),
+            ):
+                for at in range(0, len(numbers), _MANY):
+                    await connection.execute(change.where(columns.id.in_(numbers[at : at + _MANY])))
+            old = [{**one, "row": id_} for id_, one in values if id_ in ids]
+            if old:
+                changed: dict[str, Any] = {name: sa.bindparam(name) for name in old[0] if name != "row"}
+                await connection.execute(
+                    tables.known.update().where(columns.id == sa.bindparam("row")).values(**changed), old
+                )
+            new = [one for id_, one in values if id_ not in ids]
+            if new:
+                await connection.execute(tables.known.insert(), new)
 
     @whole
     async def forget(self, ids: Iterable[int]) -> None:
@@ -123,3 +138,14 @@ class KnownStore:
 def _known(row: Any) -> Known:
     path = "" if row.path is None else json.loads(row.path)
     return Known.from_facts(row.id, path, row.device, int(row.inode), row.head, json.loads(row.facts))
+
+
+def _values(workspace: str, file: Known) -> dict[str, Any]:
+    return {
+        "workspace": workspace,
+        "path": rows.pack(file.path),
+        "device": file.device,
+        "inode": str(file.inode),
+        "head": file.head,
+        "facts": json.dumps(file.to_facts()),
+    }

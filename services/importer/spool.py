@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from kit.errors import ResourceExhausted
+from services.importer.room import is_full
 
 # Pieces are gathered up to this before they are written.
 _WRITE_BYTES = 1 << 20
@@ -32,7 +35,8 @@ class SpoolFile:
 
     async def __aexit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # on a full disk closing fails as writing did
+                self._file.close()
             self._part.unlink(missing_ok=True)
 
     async def write(self, piece: bytes) -> None:
@@ -49,12 +53,24 @@ class SpoolFile:
         self._pieces.append(piece)
         self._pending += len(piece)
         if self._pending >= _WRITE_BYTES:
-            await asyncio.to_thread(self._flush)
+            await self._do(self._flush)
 
     async def keep(self) -> Path:
         """Puts everything safely on disk under the final name."""
-        await asyncio.to_thread(self._finish)
+        await self._do(self._finish)
         return self._path
+
+    async def _do(self, step: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(step)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise ResourceExhausted(
+                f"There is no room for the upload in {self._path.parent}: {error.strerror}.",
+                reason="DISK_FULL",
+                domain="loganalyzer",
+            ) from None
 
     def _flush(self) -> None:
         assert self._file is not None

@@ -116,4 +116,6 @@ known = sa.Table(
     sa.Index("known_by_path", "workspace", "path"),
     sa.Index("known_by_head", "workspace", "head"),
     sa.Index("known_by_inode", "workspace", "inode"),
+    # A number is never used again: a decision names a row that may be gone.
+    sqlite_autoincrement=True,
 )

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from services.importer.messages import Message
-from services.importer.parsing import Columns, LineParser
-from services.importer.parsing.parser import NO_TIME
+from services.importer.parsing import NO_TIME, Columns, LineParser
 from services.importer.planning import Covered
 from services.importer.reading import LineBlocks, Member, Problem, Reason
 from services.importer.reading.streams import Buffered

@@ -6,7 +6,6 @@ is gone, and the process ends at once whatever it is doing: what it had not fini
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import queue
@@ -19,12 +18,12 @@ import traceback
 from typing import BinaryIO
 
 from services.importer.messages import Message, TaskSpec, encode, read_message
+from services.importer.room import is_full
 from services.importer.task import Task, TaskCancelled
 from services.search.index import SplitWriter
 
 #: What the pipe to the importer should hold: Linux gives as much to whoever asks.
 _PIPE_BYTES = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class PipePort:
@@ -104,9 +103,7 @@ def _unread(descriptor: int) -> int:
 
 def sentence(error: Exception, folder: str) -> str:
     """What went wrong, for people. `folder` is where splits are written."""
-    number = error.errno if isinstance(error, OSError) else None
-    # The engine's errors are texts.
-    if number in _FULL or any(f"(os error {code})" in str(error) for code in _FULL):
+    if is_full(error):
         return f"There is no room for the index in {folder}: {error}. Make room, then import again."
     return f"{type(error).__name__}: {error}"
 

@@ -4,9 +4,9 @@ SQLite holds the truth, and a change that was acknowledged is on disk (synchrono
 workspace, replaced as a whole after each change: a search takes one view and is not disturbed by what comes later. A
 workspace's generation grows with every change, also over its deletion, and so names what an answer was computed from.
 
-Several processes may have the catalogue open. Each look asks SQLite whether any of them has written (PRAGMA
-data_version, some 3 microseconds) and reads what has changed; each write reads what it depends on under the write lock.
-Used by the event loop's thread alone.
+Several processes may have the catalogue open. Each look sees whether any of them has written (`wal_header`, and then
+PRAGMA data_version) and reads what has changed; each write reads what it depends on under the write lock. Used by the
+event loop's thread alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from kit.clock import SYSTEM, Clock
 from loganalyzer.search.v1 import search_pb2
 from services.search import catalog_rows as rows
-from services.search.view import Published, Run, View, runs_of
+from services.search.view import Published, Run, View, dropped_by
+from services.search.wal_header import WalHeader
 
 __all__ = ["Catalog", "Published", "Run", "View"]
 
@@ -46,6 +47,8 @@ class Catalog:
         self._engine: AsyncEngine | None = None
         self._reading: sqlite3.Connection | None = None
         self._version: tuple[int] | None = None
+        self._header: WalHeader | None = None
+        self._seen = b""
         self._views: dict[str, View] = {}
         self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         # Writers of one process wait for each other here, in turn, and only those of others in SQLite.
@@ -68,6 +71,7 @@ class Catalog:
             self._reading = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
             self._version = None
             self._refresh()
+            self._header, self._seen = _wal_header(self._path), b""
         except BaseException:
             await self.close()
             raise
@@ -84,6 +88,9 @@ class Catalog:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.close()
+        header, self._header = self._header, None
+        if header is not None:
+            header.close()
 
     async def ping(self) -> None:
         """Reads the database's header; raises where that fails."""
@@ -131,7 +138,7 @@ class Catalog:
             if new is not None and (new.id in view.moved or any(each.split.id == new.id for each in view.splits)):
                 return False
             old = [view.splits[at] for at in places]
-            dropped = frozenset[str]() if new is None else _dropped(view, places, old, new)
+            dropped = frozenset[str]() if new is None else dropped_by(view, places, new)
             moved_at = self._clock.wall()
             for published in old:
                 row = {
@@ -157,7 +164,7 @@ class Catalog:
         """Hides the lines of a source from every search from now on, and says how many there were."""
 
         async def write(connection: AsyncConnection, view: View) -> int:
-            lines = _lines_of(view, source_id)
+            lines = view.lines_of(source_id)
             if lines:
                 await connection.execute(rows.hidden.insert().values(workspace=workspace, source_id=source_id))
             return lines
@@ -200,15 +207,20 @@ class Catalog:
         """Reads what has changed since the last look. Nothing once it is closed."""
         if self._reading is None:
             return
+        # Before the rest is read: what is committed meanwhile is read again, rather than not at all.
+        header = b"" if self._header is None else self._header.read()
+        if header and header == self._seen:
+            return
         version = self._reading.execute("PRAGMA data_version").fetchone()
         if version == self._version:
+            self._seen = header
             return
         self._reading.execute("BEGIN")
         try:
             changed = rows.changes(self._reading, self._views)
         finally:
             self._reading.execute("COMMIT")
-        self._version = version
+        self._version, self._seen = version, header
         self._views.update(changed)
         for workspace in changed:
             # Those who wait hold the old event; those who come later get a new one.
@@ -252,23 +264,12 @@ class Catalog:
             self._refresh()
 
 
-def _dropped(view: View, places: list[int], old: list[Published], new: search_pb2.Split) -> frozenset[str]:
-    """The sources whose lines `new` leaves out; ValueError where it may not take the place of `old`."""
-    if places != list(range(places[0], places[0] + len(places))):
-        raise ValueError("the splits to replace are no neighbours")
-    held = {run.source_id for run in new.sources}
-    dropped = frozenset(run.source_id for each in old for run in each.split.sources if run.line_count) - held
-    if not dropped <= view.hidden:
-        raise ValueError(f"split {new.id} leaves out lines of sources that are not deleted")
-    if runs_of([new]) != runs_of([each.split for each in old], dropped):
-        raise ValueError(f"split {new.id} does not hold the lines of the splits that it replaces in their order")
-    return dropped
-
-
-def _lines_of(view: View, source_id: str) -> int:
-    if source_id in view.hidden:
-        return 0
-    return sum(run.line_count for each in view.splits for run in each.split.sources if run.source_id == source_id)
+def _wal_header(path: Path) -> WalHeader | None:
+    """None where it cannot be read: then SQLite is asked each time."""
+    try:
+        return WalHeader(path)
+    except (OSError, ValueError):
+        return None
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -160,11 +160,12 @@ def aggregates(view: View, plan: Plan, bars: Bars | None, values: ValuesWanted |
 def candidates_of(view: View, plan: Plan, *, ordered: bool = True) -> tuple[list[Published], Cost]:
     """The splits that may hold hits, if wanted in the order in which their first hits may come."""
     bounds = plan.prepared.bounds
-    splits = [published for published in view.splits if _may_match(published, bounds)]
+    everything = bounds.undated and not bounds.empty
+    splits = [each for each in view.searchable if everything or _may_match(each, bounds)]
     if ordered:
         splits.sort(key=lambda published: first_key(published, plan.order))
-    cost = Cost(len(splits), len(view.splits) - len(splits), sum(published.split.line_count for published in splits))
-    return splits, cost
+    lines = view.stored_lines if everything else sum(published.split.line_count for published in splits)
+    return splits, Cost(len(splits), len(view.splits) - len(splits), lines)
 
 
 def query_of(view: View, plan: Plan, published: Published) -> Query:

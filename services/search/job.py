@@ -67,13 +67,10 @@ class Jobs:
         return Job(workspace, await self.snapshot(workspace), query, key_of(query))
 
     async def snapshot(self, workspace: str) -> Snapshot:
-        """What a workspace holds now, if it can be searched."""
-        await self.require(workspace)
-        return self.index.snapshot(workspace)
-
-    async def require(self, workspace: str) -> None:
-        """Returns if a workspace can be searched (`Workspaces.require`)."""
-        await self._workspaces.require(workspace, has_logs=self.index.snapshot(workspace).line_count > 0)
+        """What a workspace holds now, if it can be searched (`Workspaces.require`)."""
+        snapshot = self.index.snapshot(workspace)
+        await self._workspaces.require(workspace, has_logs=snapshot.line_count > 0)
+        return snapshot
 
     async def blocking(self, work: Callable[[], T]) -> T:
         """Does blocking work in a thread."""

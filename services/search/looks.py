@@ -122,7 +122,7 @@ class Looks:
 
     async def delete_source(self, request: search_pb2.DeleteLogSourceRequest) -> search_pb2.DeleteLogSourceResponse:
         workspace, source_id = requests.source_of(request.name)
-        await self._jobs.require(workspace)
+        await self._jobs.snapshot(workspace)
         # A second time deletes nothing, and that is what was wanted.
         lines = await self._jobs.index.delete_source(workspace, source_id)
         return search_pb2.DeleteLogSourceResponse(line_count=lines)

@@ -15,6 +15,7 @@ from kit.errors import FieldViolation, InvalidArgument
 from loganalyzer.search.v1 import query_pb2
 from services.search.plans import Order
 from services.search.query import QuerySyntaxError, normalise, parse, with_times
+from services.search.quick import plain_query
 
 __all__ = [
     "DOMAIN",
@@ -74,6 +75,8 @@ def query_of(
     high = None if end is None else _micros(end, "end_time")
     if low is not None and high is not None and low > high:
         raise invalid("start_time", "must not be after end_time")
+    if low is None and high is None and (plain := plain_query(text)) is not None:
+        return plain
     return normalise(with_times(parse(text), low, high))
 
 

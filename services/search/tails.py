@@ -82,7 +82,7 @@ class Tails:
             async with aclosing(_Tail(self._jobs, job, fed).hits(self._within)) as found:
                 async for hits in found:
                     if hits is None:
-                        await self._jobs.require(job.workspace)
+                        await self._jobs.snapshot(job.workspace)
                     yield search_pb2.TailLogsResponse(hits=hits)
 
     async def _within(self, waiting: Sequence[asyncio.Future[Any]]) -> bool:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from loganalyzer.search.v1 import search_pb2
 
-__all__ = ["Move", "Published", "Run", "View", "runs_of"]
+__all__ = ["Move", "Published", "Run", "View", "dropped_by", "runs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,23 @@ class View:
             for run in published.split.sources
             if run.source_id in self.hidden
         )
-        return sum(published.split.line_count for published in self.splits) - hidden
+        return self.stored_lines - hidden
+
+    @cached_property
+    def searchable(self) -> tuple[Published, ...]:
+        """The splits that hold lines."""
+        return tuple(published for published in self.splits if published.split.line_count)
+
+    @cached_property
+    def stored_lines(self) -> int:
+        """Lines of all splits, hidden ones as well."""
+        return sum(published.split.line_count for published in self.splits)
+
+    def lines_of(self, source_id: str) -> int:
+        """How many lines of a source can be found."""
+        if source_id in self.hidden:
+            return 0
+        return sum(run.line_count for each in self.splits for run in each.split.sources if run.source_id == source_id)
 
     @cached_property
     def times(self) -> tuple[int, int] | None:
@@ -147,6 +163,20 @@ class View:
             if move.generation > generation:
                 seq, row = move.translate(seq, row, forward=forward)
         return seq, row
+
+
+def dropped_by(view: View, places: list[int], new: search_pb2.Split) -> frozenset[str]:
+    """The sources whose lines `new` leaves out of the splits at `places`; ValueError where it may not replace them."""
+    if places != list(range(places[0], places[0] + len(places))):
+        raise ValueError("the splits to replace are no neighbours")
+    old = [view.splits[at].split for at in places]
+    held = {run.source_id for run in new.sources}
+    dropped = frozenset(run.source_id for split in old for run in split.sources if run.line_count) - held
+    if not dropped <= view.hidden:
+        raise ValueError(f"split {new.id} leaves out lines of sources that are not deleted")
+    if runs_of([new]) != runs_of(old, dropped):
+        raise ValueError(f"split {new.id} does not hold the lines of the splits that it replaces in their order")
+    return dropped
 
 
 def runs_of(splits: Iterable[search_pb2.Split], without: frozenset[str] = frozenset()) -> list[tuple[str, int, int]]:

@@ -119,14 +119,14 @@ def run(seconds: float, seed: int, out: Callable[[str], None] = print) -> bool:
     chance = random.Random(seed)
     valid = corpus()
     others = [one for ones in valid.values() for one in ones if one]
-    nest = [KINDS[kind] for kind in ("gz", "zip", "tar", "tgz", "zst", "7z", "lz4")]
+    nest = [KINDS[kind] for kind in ("gz", "zip", "tar", "tgz", "zst", "bz2") * 5 + ("7z", "lz4")]
     counts: Counter[str] = Counter()
     told: Counter[str] = Counter()
     ends = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < ends:
             kind = chance.choice(list(valid))
-            if any(slow in kind for slow in _SLOW) and chance.random() < 0.8:
+            if any(slow in kind for slow in _SLOW) and chance.random() < 0.95:
                 continue
             data = mutated(chance.choice(valid[kind]), others, chance)
             if chance.random() < 0.1 and data:

@@ -1,12 +1,16 @@
 // A line among its neighbours, in the middle of what is seen.
 import { useEffect, useRef } from "preact/hooks";
-import { count, parts, shortSource } from "./format.js";
+import { count, glimpse, parts, shortSource } from "./format.js";
 import { html } from "./html.js";
 import { close, context, look } from "./searching.js";
 
 export function Text({ hit, highlights = hit.highlights }) {
   return parts(hit.text, highlights).map((part) => (part.marked ? html`<mark>${part.text}</mark>` : part.text));
 }
+
+// Of a line that is longer than a book nobody reads all: the part around its first mark.
+const LONGEST = 20_000;
+const whole = (hit, highlights = []) => glimpse(hit.text, highlights, { seen: LONGEST / 2, before: LONGEST / 2, most: LONGEST });
 
 export function Context() {
   const found = context.value;
@@ -22,7 +26,7 @@ export function Context() {
   const line = (hit, main) => html`
     <li key=${hit.id} class="${main ? "main" : ""} ${hit.recordId && hit.recordId === found.hit.recordId ? "same" : ""}" aria-current=${main ? "true" : undefined} data-testid=${main ? "context-hit" : "context-line"}>
       <span class="number">${hit.lineNumber}</span>
-      <span class="text">${main ? html`<${Text} hit=${hit} highlights=${found.highlights ?? hit.highlights} />` : hit.text || " "}</span>
+      <span class="text">${main ? html`<${Text} hit=${whole(hit, found.highlights ?? hit.highlights)} />` : whole(hit).text || " "}</span>
     </li>
   `;
   return html`

@@ -51,6 +51,21 @@ export function parts(text, highlights) {
   return found;
 }
 
+// The part of a text that a row shows: from a little before its first mark where that would not be seen, and not so
+// long that drawing it takes time. The highlights are those of the part.
+export function glimpse(text, highlights, { seen = 70, before = 30, most = 500 } = {}) {
+  const first = highlights?.length ? Math.min(...highlights.map((one) => one.start)) : 0;
+  if (first <= seen && text.length <= most) return { text, highlights };
+  const points = Array.from(text);
+  const begin = first > seen ? first - before : 0;
+  const shown = points.slice(begin, begin + most).join("");
+  const head = begin > 0 ? "…" : "";
+  const moved = (highlights ?? [])
+    .map(({ start, end }) => ({ start: start - begin + head.length, end: Math.min(end - begin, most) + head.length }))
+    .filter(({ start, end }) => start < end);
+  return { text: head + shown + (begin + most < points.length ? "…" : ""), highlights: moved };
+}
+
 // What a datetime-local input holds, as UTC; "" stays "".
 export function instant(local) {
   if (!local) return "";

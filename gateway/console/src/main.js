@@ -49,6 +49,13 @@ function App() {
   `;
 }
 
+// "/" goes to the query, as in many a pager.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  document.querySelector(".box").focus();
+  event.preventDefault();
+});
+
 render(html`<${App} />`, document.getElementById("app"));
 begin();
 lookAtHealth();

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { url } from "./api.js";
 import { Context, Text } from "./context.js";
-import { count, duration, last, shortSource, time } from "./format.js";
+import { count, duration, glimpse, last, shortSource, time } from "./format.js";
 import { Histogram } from "./histogram.js";
 import { html } from "./html.js";
 import { hasEnded, imports, landed, uploads } from "./importing.js";
@@ -61,6 +61,14 @@ function Status() {
   `;
 }
 
+// Rows are drawn again and again while the list is scrolled.
+const glimpses = new WeakMap();
+
+function seen(hit) {
+  if (!glimpses.has(hit)) glimpses.set(hit, glimpse(hit.text, hit.highlights));
+  return glimpses.get(hit);
+}
+
 function Row({ hit, index }) {
   return html`
     <div
@@ -75,7 +83,7 @@ function Row({ hit, index }) {
       <span class="when">${time(hit.timestamp)}</span>
       <span class="level level-${level(hit)}">${level(hit)}</span>
       <span class="where" title="${hit.source}:${hit.lineNumber}">${place(hit)}</span>
-      <span class="text"><${Text} hit=${hit} /></span>
+      <span class="text"><${Text} hit=${seen(hit)} /></span>
     </div>
   `;
 }

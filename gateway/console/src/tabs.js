@@ -138,7 +138,7 @@ export function Plan() {
         <dt>Understood as</dt>
         <dd class="mono" data-testid="plan-form">${found.normalForm || "every line"}</dd>
         <dt>Parts of the index</dt>
-        <dd>${count(Number(found.splits) - Number(found.splitsPruned))} of ${count(found.splits)}; the times of the others rule them out</dd>
+        <dd>${count(Number(found.splits) - Number(found.splitsPruned))} of ${count(found.splits)}${Number(found.splitsPruned) > 0 && "; the times of the others rule them out"}</dd>
         <dt>Lines that may match</dt>
         <dd>${count(found.candidateLines)} of ${count(found.lines)}; ${found.readsLines ? "each is read to know that it matches" : "the index alone tells them"}</dd>
       </dl>

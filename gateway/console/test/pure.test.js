@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lineSplitter } from "../src/api.js";
-import { bytes, closer, duration, instant, parts, shortSource, time } from "../src/format.js";
+import { bytes, closer, duration, glimpse, instant, parts, shortSource, time } from "../src/format.js";
 import { excerpt, fieldQuery, fieldsOf, fromHash, mistake, narrowed, toHash, withLevels } from "../src/query.js";
 
 test("lines are cut at line feeds only, whatever the borders of the pieces", () => {
@@ -105,4 +105,16 @@ test("bars that stand in a small part of a histogram are looked at closer", () =
   assert.deepEqual(closer({ buckets, bucketWidth: "86400s" }), { startTime: "2024-05-02T00:00:00Z", endTime: "2024-05-04T00:00:00.000Z" });
   assert.equal(closer({ buckets: buckets.slice(0, 5), bucketWidth: "86400s" }), null);
   assert.equal(closer({ buckets: days.map((day) => bucket(day, 0)), bucketWidth: "86400s" }), null);
+});
+
+test("a row shows the first mark wherever it stands, and never too much", () => {
+  const short = { text: "an error", highlights: [{ start: 3, end: 8 }] };
+  assert.deepEqual(glimpse(short.text, short.highlights), short);
+  const text = `${"😀".repeat(300)}error${"x".repeat(5000)}`;
+  const found = glimpse(text, [{ start: 300, end: 305 }, { start: 4000, end: 4001 }]);
+  assert.equal(parts(found.text, found.highlights).find((part) => part.marked).text, "error");
+  assert.ok(found.text.startsWith("…😀") && found.text.endsWith("x…"));
+  assert.equal(Array.from(found.text).length, 502);
+  assert.equal(found.highlights.length, 1);
+  assert.equal(Array.from(glimpse("x".repeat(9000), []).text).length, 501);
 });

@@ -34,6 +34,11 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 ZONE_NAMES = b"|".join(sorted(_ZONES, reverse=True))
 
 
+def is_plausible(seconds: int) -> bool:
+    """Whether a log may tell of that time: 1990 to 2100."""
+    return 631_152_000 <= seconds < 4_102_444_800
+
+
 def zone_offset(zone: bytes) -> int:
     """Seconds east of UTC: "+0330", "-07:00", "Z", "CEST"."""
     if zone[:1] in b"+-":

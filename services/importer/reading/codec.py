@@ -65,7 +65,7 @@ class Deflate:
 class Deflate64:
     """Deflate64, as Windows writes into large zips. It gives all at once: up to 29,000 times what it is given."""
 
-    piece = 256
+    piece = 1 << 10
 
     def __init__(self) -> None:
         self._inflater: Any = inflate64.Inflater()

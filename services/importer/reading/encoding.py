@@ -15,7 +15,7 @@ from services.importer.reading.streams import Readable
 _GUESS_BYTES = 16 << 10
 # As many bytes above ASCII must be there for a guess.
 _GUESS_HIGH = 24
-_GUESS_DISTINCT = 3
+_GUESS_DISTINCT = 2
 # What charset-normalizer calls chaos: characters that do not stand together in any language.
 _MAX_CHAOS = 0.1
 # A single-byte encoding fits every text; it must look like a language, too.
@@ -112,6 +112,8 @@ def _guess(head: bytes) -> Encoding:
     valid = len(text) - text.count("�") - sum(map(text.count, map(chr, range(128))))
     if valid and valid >= text.count("�"):
         return UTF8  # with a damage here and there
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return UNKNOWN  # letters of no word
     lines = [line for line in head.rpartition(b"\n")[0].split(b"\n") or [head] if not line.isascii()]
     sample = b"\n".join(lines or [head])[:_GUESS_BYTES]
     sample = sample[: sample.rfind(b"\n") + 1] or sample

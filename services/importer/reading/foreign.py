@@ -22,7 +22,7 @@ from services.importer.reading.streams import Buffered
 
 _PROGRAM = Path(__file__).with_name("unpacker.py")
 # What the process needs beside the window: Python, the libraries, buffers.
-_BASE_BYTES = 144 << 20
+_BASE_BYTES = 112 << 20
 _PIPE_BYTES = 1 << 20
 _PIECE = 64 << 10
 _CHECK_MILLISECONDS = 250

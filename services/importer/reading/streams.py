@@ -15,8 +15,6 @@ from services.importer.reading.problems import ReadProblem, Reason, from_os_erro
 
 #: Bytes asked from a disk at a time.
 CHUNK = 64 << 10
-# No file has a place behind this, whatever an archive says.
-_FAR = 1 << 62
 
 
 class Readable(Protocol):
@@ -64,10 +62,12 @@ class DiskFile:
         except OSError as error:
             raise from_os_error(error) from None
 
-    def skip(self, count: int) -> None:
-        """Goes forward without reading."""
-        os.lseek(self.fd, min(count, _FAR), os.SEEK_CUR)
-        self._meter.disk(count)
+    def skip(self, count: int) -> int:
+        """Goes forward without reading, but not over the end; returns by how much."""
+        here = os.lseek(self.fd, 0, os.SEEK_CUR)
+        there = os.lseek(self.fd, min(here + count, max(self.size(), here)), os.SEEK_SET)
+        self._meter.disk(there - here)
+        return there - here
 
     def close(self) -> None:
         """Closes the file."""
@@ -135,14 +135,14 @@ class Buffered:
             self._buffer, self._at = data + self._buffer[self._at :], 0
 
     def skip(self, count: int) -> int:
-        """Goes over `count` bytes; returns how many there were. In a file it seeks, and its end is not noticed."""
+        """Goes over `count` bytes; returns how many there were. In a file it seeks."""
         held = min(count, len(self._buffer) - self._at)
         self._at += held
         left = count - held
         if left and self._problem is None and isinstance(self._source, DiskFile):
-            self._source.skip(left)
-            self._pulled += left
-            return count
+            gone = self._source.skip(left)
+            self._pulled += gone
+            left -= gone
         while left and (data := self.read(min(left, 1 << 20))):
             left -= len(data)
         return count - left

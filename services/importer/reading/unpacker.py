@@ -112,6 +112,7 @@ class Input:
         self._at = 0
         self._held = ctypes.create_string_buffer(_BUFFER)
         self.headers = Rar5Headers()
+        self.starved = False
         #: Bytes read, counted once each.
         self.taken = 0
 
@@ -119,7 +120,8 @@ class Input:
         """Gives the next bytes."""
         try:
             data = os.pread(self._fd, _BUFFER, self._at) if self.seekable else os.read(self._fd, _BUFFER)
-        except OSError:
+        except (OSError, MemoryError) as error:
+            self.starved = isinstance(error, MemoryError)
             return -1
         ctypes.memmove(self._held, data, len(data))
         self.headers.watch(self._at, data)
@@ -247,7 +249,7 @@ class Archive:
     def _problem(self, letter: bytes) -> None:
         pointer = ctypes.c_void_p(self._archive)
         text = self._ffi.error_string(pointer) or b""
-        memory = self._ffi.errno(pointer) == _ENOMEM or b"memory" in text
+        memory = self._source.starved or self._ffi.errno(pointer) == _ENOMEM or b"memory" in text
         emit_json(letter, message=text.decode("utf-8", "replace"), memory=memory)
 
     def _call(self, name: str) -> int:

@@ -244,6 +244,7 @@ class Carer:
             self._paused[job.workspace, name] = self._clock.now() + PAUSE_SECONDS
 
     def _check(self) -> None:
+        self._at("frame")
         if self._stopped.is_set():
             raise StoppedError
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -28,10 +24,6 @@ __all__ = ["Evaluation", "SplitParts"]
 
 #: Where the index leaves more than one line of so many, the rows are not asked for: all frames would be read anyway.
 _SPARSE = 16
-#: Frames that a thread takes at once; and with how many for each, a further one is asked to help.
-_GROUP, _ALONE = 64, 256
-_HELPERS = (os.cpu_count() or 1) - 1
-_helpers = ThreadPoolExecutor(max(1, _HELPERS), "search-reading")
 
 
 class SplitParts(Protocol):
@@ -62,7 +54,7 @@ class Evaluation:
     def __init__(
         self, split: SplitParts, prepared: Prepared, part: Part, check: Check, *, only: Node | None = None
     ) -> None:
-        """`part` is what the inverted index says of the query, perhaps nothing. `only`: no other lines are looked at."""
+        """`part` is what the inverted index says of the query, perhaps nothing. `only`: look at no other lines."""
         self.check = check
         self._split = split
         self._prepared = prepared
@@ -105,32 +97,9 @@ class Evaluation:
         return Matches(chunk.rows[found], chunk.times[found], chunk.levels[found])
 
     def run(self, frames: Sequence[int]) -> Matches:
-        """Those in the frames. Many are read by several threads: what takes long lets go of the interpreter's lock."""
-        reader = self._split.reader
-        groups = iter([frames[at : at + _GROUP] for at in range(0, len(frames), _GROUP)])
-        found: list[Matches] = []
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.is_set():
-                with lock:
-                    group = next(groups, None)
-                if group is None:
-                    return
-                found.extend(part for chunk in chunks_of(reader, group) if len(part := self.matches_in(chunk)))
-
-        lock = threading.Lock()
-        helpers = [_helpers.submit(work) for _ in range(min(_HELPERS, (len(frames) - 1) // _ALONE))]
-        try:
-            work()
-        finally:
-            # Also when nobody wants the answer any more; a helper that has not begun will not.
-            running = [helper for helper in helpers if not helper.cancel()]
-            if sys.exc_info()[0] is not None:
-                stop.set()
-            for helper in running:
-                helper.result()
-        return joined(found)
+        """Those in the frames. More threads would not help: searching keeps the interpreter's lock."""
+        parts = [self.matches_in(chunk) for chunk in chunks_of(self._split.reader, frames)]
+        return joined([part for part in parts if len(part)])
 
     def among(self, found: Program, rows: Longs) -> npt.NDArray[np.bool_]:
         """Which of these rows the inverted index has for an exact part."""

@@ -140,11 +140,13 @@ def _between(column: npt.NDArray[Any], low: int, end: int) -> npt.NDArray[np.boo
 
 
 def _dated(times: Longs, low: int | None, end: int | None) -> npt.NDArray[np.bool_]:
-    found = times != NO_TIME
+    found: npt.NDArray[np.bool_] = times != NO_TIME
     # Ends beyond 64 bits hold for all or for none.
     if low is not None:
         found = found & (times >= low)
-    return found if end is None else found & (times < end)
+    if end is not None:
+        found = found & (times < end)
+    return found
 
 
 def _of_sources(wanted: Callable[[str, str], bool]) -> Test:

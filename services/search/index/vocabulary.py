@@ -23,7 +23,7 @@ _DOT = "\u0307"
 
 
 class Vocabulary:
-    """Terms as the engine keeps them. Of the insides of the `long` ones, which stand for longer ones, it says nothing."""
+    """Terms as the engine keeps them. The `long` ones stand for longer ones: what those contain is not known."""
 
     def __init__(self, terms: Iterable[str]) -> None:
         whole: list[str] = []

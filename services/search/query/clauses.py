@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from loganalyzer.search.v1 import query_pb2
 from services.search.index.terms import LONG, canonical
+from services.search.query.folding import fold_text
 from services.search.query.tree import EVERYTHING, Query, all_of, any_of, term, wildcard
 
 __all__ = ["field_literals", "field_terms", "key_bytes"]
@@ -39,7 +40,7 @@ def key_bytes(name: str) -> list[bytes]:
 def field_terms(wanted: query_pb2.FieldMatch) -> Query:
     """A tree of terms and wildcards that every line with such a field matches."""
     parts = [*_whole_words(wanted.field)]
-    value, operator = wanted.value, wanted.operator or _Match.EQUAL
+    value, operator = fold_text(wanted.value), wanted.operator or _Match.EQUAL
     if operator == _Match.EQUAL:
         if plain := _PLAIN_NUMBER.fullmatch(value):
             parts.append(term(plain[1]))
@@ -52,7 +53,7 @@ def field_terms(wanted: query_pb2.FieldMatch) -> Query:
 
 def field_literals(wanted: query_pb2.FieldMatch) -> tuple[tuple[bytes, ...], ...]:
     """Byte strings of which every line with such a field holds all, as clauses of `literals.required`."""
-    value, operator = wanted.value, wanted.operator or _Match.EQUAL
+    value, operator = fold_text(wanted.value), wanted.operator or _Match.EQUAL
     pieces: list[str] = []
     if operator == _Match.EQUAL and not _NUMBER.fullmatch(value):
         pieces = _LITERAL.findall(value)

@@ -22,9 +22,9 @@ __all__ = ["Narrowed", "narrow"]
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """A tree in normal form that an index over terms answers.
+    """A tree that an index over terms answers, in normal form if the query was.
 
-    `exact`: it matches what the query matches; else that and perhaps more.
+    `exact`: it matches what the query matches, and is that query; else that and perhaps more.
     """
 
     query: Query
@@ -33,7 +33,7 @@ class Narrowed:
 
 def narrow(query: Query) -> Narrowed:
     """What an index over terms can do for a query."""
-    return Narrowed(normalise(_at_least(query)), _exact(query))
+    return Narrowed(query, True) if _exact(query) else Narrowed(normalise(_at_least(query)), False)
 
 
 def _exact(query: Query) -> bool:

@@ -69,13 +69,14 @@ _BEGINS_PART = frozenset(("NOT", "open", "phrase", "word", "field", "regex"))
 def parse(text: str, *, now: int | None = None) -> query_pb2.Query:
     """The tree of a query, as it is written. Raises QuerySyntaxError.
 
-    `now`, in microseconds since 1970, is what relative times are counted from; None takes the system's clock.
+    `now`, in microseconds since 1970, is what relative times are counted from; None takes the beginning of the second
+    that the system's clock shows, so that what is asked again in the same second has the same answer.
     """
     if len(text) > MAX_LENGTH:
         raise QuerySyntaxError(text, MAX_LENGTH, f"expected at most {MAX_LENGTH} characters")
     if found := _SURROGATE.search(text):
         raise QuerySyntaxError(text, found.start(), "expected a character, found half of one")
-    return _Parser(text, time.time_ns() // 1000 if now is None else now).query()
+    return _Parser(text, int(time.time()) * 1_000_000 if now is None else now).query()
 
 
 class _Parser:

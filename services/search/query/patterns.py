@@ -22,6 +22,7 @@ __all__ = [
     "canonical_pattern",
     "cased_pattern",
     "fits_index",
+    "fixed_parts",
     "fuzzy_test",
     "indexed",
     "is_fuzzy",
@@ -46,8 +47,8 @@ _LONG_SHAPE = b"a" * LONG
 _DOTTED_BYTES = _DOTTED.encode()
 #: Of the automaton of a wildcard over bytes, as `fits_index` counts them: some less than the engine takes.
 MAX_STATES = 900
-#: Terms whose distance is remembered.
-_REMEMBERED = 4_096
+#: Terms that are remembered not to be near.
+_REMEMBERED = 50_000
 
 
 def ordered_stars(pattern: str) -> str:
@@ -123,12 +124,17 @@ def wildcard_regex(pattern: str) -> str:
     return "".join(pieces.get(char) or re.escape(char) for char in _lowered(canonical_pattern(pattern)))
 
 
-@lru_cache(256)
+@lru_cache(32)
 def line_pattern(pattern: str) -> re2._Regexp:
     """Finds a term of this form in the `indexed` form of a line."""
     pieces = {"*": f"[^{SEPARATORS}]*", "?": f"[^{SEPARATORS}]"}
     inner = "".join(pieces.get(char) or re2.escape(char) for char in _lowered(canonical_pattern(pattern)))
     return compile_regex(f"(?:^|[{SEPARATORS}])(?:{inner})(?:$|[{SEPARATORS}])")
+
+
+def fixed_parts(pattern: str) -> list[bytes]:
+    """What stands between * and ?: the `indexed` form of every line that matches has all of it."""
+    return [part.encode() for part in re.split(r"[*?]+", _lowered(canonical(pattern))) if part]
 
 
 def cased_pattern(words: Sequence[str]) -> re.Pattern[str]:
@@ -146,18 +152,21 @@ def fuzzy_test(text: str, distance: int) -> Callable[[bytes], bool]:
     if not is_fuzzy(text):
         return lambda line: False
     shortest, longest = len(wanted) - distance, 4 * (len(wanted) + distance)
-    known: dict[bytes, bool] = {}
-
-    def near(word: bytes) -> bool:
-        result = known.get(word)
-        if result is None:
-            if len(known) >= _REMEMBERED:
-                known.clear()
-            result = known[word] = within(wanted, word.decode(), distance)
-        return result
+    near: set[bytes] = set()
+    far: set[bytes] = set()
 
     def test(line: bytes) -> bool:
-        return any(shortest <= len(word) <= longest and near(word) for word in _WORDS.findall(line))
+        words = set(_WORDS.findall(line))
+        if not near.isdisjoint(words):
+            return True
+        if len(far) > _REMEMBERED:
+            far.clear()
+        for word in words - far:
+            if shortest <= len(word) <= longest and within(wanted, word.decode(), distance):
+                near.add(word)
+                return True
+            far.add(word)
+        return False
 
     return test
 

@@ -18,10 +18,10 @@ in canonical form (`terms.canonical`); a byte that is not UTF-8 is no letter.
     source_ids  the line's source is one of these
 
 A field matches where one of its values compares as asked (see `fields`) **and** the line holds, as it is written, what
-an index can look for: the terms and literals of `clauses.field_terms` and `clauses.field_literals`. These are in
-every line that a program has written; not found is only what no program writes so: letters and digits of ASCII as \u
-escapes, and, where a plain number is wanted, one with an exponent or zeros in front (5 finds 5, 5.0 and -5.00 for -5,
-but neither 5e0 nor 005).
+an index can look for: the terms and literals of `clauses.field_terms` and `clauses.field_literals`, and the name. These
+are in every line that a program has written. Not found is only what no program writes so: letters and digits of ASCII
+as \u escapes (and the Kelvin sign and the long s, which count as k and s), and, where a plain number is wanted, one with
+an exponent or zeros in front: 5 finds 5, 5.0 and "5.00", but neither 5e0 nor 005.
 
 NOT matches what its part does not: also lines without a time, a level or the field.
 """
@@ -29,101 +29,34 @@ NOT matches what its part does not: also lines without a time, a level or the fi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import re2
 
 from loganalyzer.search.v1 import query_pb2
-from services.search.index.terms import SEPARATORS, canonical, runs
+from services.search.index.terms import SEPARATORS, runs
 from services.search.index.trigrams import fold_bytes
 from services.search.query.clauses import field_literals, field_terms, key_bytes
 from services.search.query.fields import Comparison, json_values, text_values
 from services.search.query.folding import written_runs
-from services.search.query.patterns import cased_pattern, fuzzy_test, indexed, is_wildcard, line_pattern
+from services.search.query.patterns import cased_pattern, fixed_parts, fuzzy_test, is_wildcard, line_pattern
 from services.search.query.regexes import compile_literal, compile_regex
+from services.search.query.subject import LineForms, Subject, SubjectLine
 from services.search.query.tree import HIGHEST_LEVEL, Query, operand, operands, time_bounds
 
 __all__ = ["Predicate", "Subject", "SubjectLine", "compile_predicate"]
 
 
-class Subject(Protocol):
-    """A line to decide about."""
-
-    @property
-    def raw(self) -> bytes:
-        """Without its line feed."""
-
-    @property
-    def time(self) -> int | None:
-        """Microseconds since 1970."""
-
-    @property
-    def level(self) -> int:
-        """A query_pb2.Level; 0 where there is none."""
-
-    @property
-    def source_id(self) -> str: ...
-
-    @property
-    def source(self) -> str:
-        """The source's name."""
-
-
-@dataclass(slots=True)
-class SubjectLine:
-    """A subject as plain values; may be filled again for the next line."""
-
-    raw: bytes
-    time: int | None = None
-    level: int = 0
-    source_id: str = ""
-    source: str = ""
-
-
 Predicate = Callable[[Subject], bool]
 
 
-class _Line:
-    """A line and what has been made of it so far: each form is made once, when a node first needs it."""
-
-    __slots__ = ("_canon", "_indexed", "_text", "raw", "subject")
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.raw = subject.raw
-        self._canon: bytes | None = None
-        self._indexed: bytes | None = None
-        self._text: str | None = None
-
-    @property
-    def text(self) -> str:
-        if self._text is None:
-            self._text = self.raw.decode("utf-8", "replace")
-        return self._text
-
-    @property
-    def canon(self) -> bytes:
-        """Canonical terms between separators, which are all ASCII."""
-        if self._canon is None:
-            self._canon = self.raw.lower() if self.raw.isascii() else canonical(self.text).encode()
-        return self._canon
-
-    @property
-    def indexed(self) -> bytes:
-        if self._indexed is None:
-            self._indexed = indexed(self.canon)
-        return self._indexed
-
-
-_Test = Callable[[_Line], bool]
+_Test = Callable[[LineForms], bool]
 _SEPARATING = frozenset(byte for byte in range(128) if not chr(byte).isalnum())
 
 
 def compile_predicate(query: Query) -> Predicate:
     """A function that tells whether a line matches. Raises ValueError for a tree that no text is parsed to."""
     test = _compile(query)
-    return lambda subject: test(_Line(subject))
+    return lambda subject: test(LineForms(subject))
 
 
 def _compile(query: Query) -> _Test:
@@ -155,10 +88,7 @@ def _compile(query: Query) -> _Test:
         case "regex":
             return _found(compile_regex(query.regex.pattern, query.regex.ignore_case))
         case "wildcard":
-            if not is_wildcard(query.wildcard.pattern):
-                return lambda line: False
-            pattern = line_pattern(query.wildcard.pattern)
-            return lambda line: pattern.search(line.indexed) is not None
+            return _wildcard(query.wildcard.pattern)
         case "fuzzy":
             if query.fuzzy.distance < 1:
                 return _phrase([query.fuzzy.text])
@@ -181,7 +111,7 @@ def _by_cost(parts: Sequence[Query]) -> list[Query]:
 
 
 def _every(tests: Sequence[_Test]) -> _Test:
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         for part in tests:  # noqa: SIM110  a generator costs as much as a cheap test
             if not part(line):
                 return False
@@ -191,7 +121,7 @@ def _every(tests: Sequence[_Test]) -> _Test:
 
 
 def _some(tests: Sequence[_Test]) -> _Test:
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         for part in tests:  # noqa: SIM110
             if part(line):
                 return True
@@ -204,7 +134,7 @@ def _term(text: str) -> _Test:
     word = text.encode()
     size = len(word)
 
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         canon = line.canon
         at = canon.find(word)
         while at >= 0:
@@ -226,9 +156,21 @@ def _phrase(texts: Sequence[str]) -> _Test:
     inner = between.join(re2.escape(word) for word in words)
     pattern = compile_regex(f"(?:^|[{SEPARATORS}])(?:{inner.decode()})(?:$|[{SEPARATORS}])", limited=False)
 
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         canon = line.canon
         return all(word in canon for word in words) and pattern.search(canon) is not None
+
+    return test
+
+
+def _wildcard(pattern: str) -> _Test:
+    if not is_wildcard(pattern):
+        return lambda line: False
+    parts, form = fixed_parts(pattern), line_pattern(pattern)
+
+    def test(line: LineForms) -> bool:
+        found = line.indexed
+        return all(part in found for part in parts) and form.search(found) is not None
 
     return test
 
@@ -240,7 +182,7 @@ def _cased(texts: Sequence[str]) -> _Test:
     held = [word.encode() for word in words]
     pattern = cased_pattern(words)
 
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         raw = line.raw
         return all(word in raw for word in held) and pattern.search(line.text) is not None
 
@@ -260,7 +202,7 @@ def _found(pattern: re2._Regexp) -> _Test:
 
 
 def _time(low: int | None, high: int | None) -> _Test:
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         time = line.subject.time
         return time is not None and (low is None or time >= low) and (high is None or time < high)
 
@@ -274,7 +216,7 @@ def _field(wanted: query_pb2.FieldMatch) -> _Test:
     literals = field_literals(wanted)
     compares = Comparison(wanted)
 
-    def test(line: _Line) -> bool:
+    def test(line: LineForms) -> bool:
         raw = line.raw
         if not all(key in raw for key in keys) or not held(line):
             return False

@@ -21,8 +21,12 @@ __all__ = ["MAX_MEMORY", "MAX_PROGRAM", "compile_glob", "compile_literal", "comp
 #: Bytes that RE2 may use for one pattern: its program and the states that it keeps while matching. With less, hard
 #: patterns fall back to a simulation that is a thousand times as slow.
 MAX_MEMORY = 8 << 20
-#: Instructions of a compiled pattern; "error|warn" has 13, \pL{50} has 60,000. Bounds what such a simulation costs.
+#: Instructions of a compiled pattern; "error|warn" has 13, \pL{50} has 60,000. Bounds what such a simulation costs: the
+#: worst that was found takes 2.5 s for a megabyte.
 MAX_PROGRAM = 4_000
+
+#: Compiled patterns in memory, of each kind. The library's own cache holds more than MAX_MEMORY allows for.
+_KEPT = 32
 
 _ANY_BYTE = re.compile(r"(?:\\\\)*\\C")
 
@@ -38,33 +42,37 @@ def _options(*, ignore_case: bool, literal: bool = False) -> re2.Options:
     return options
 
 
-@lru_cache(256)
+@lru_cache(_KEPT)
 def compile_regex(pattern: str, ignore_case: bool = False, *, limited: bool = True) -> re2._Regexp:
     """The pattern for bytes. Raises ValueError in RE2's words where it is none, or too large."""
     if any(found.start() == 0 or pattern[found.start() - 1] != "\\" for found in _ANY_BYTE.finditer(pattern)):
         raise ValueError("invalid escape sequence: \\C")
     try:
-        compiled = re2.compile(pattern.encode(), _options(ignore_case=ignore_case))
+        compiled = _compiled(pattern, _options(ignore_case=ignore_case))
     except re2.error as error:
         words = error.args[0] if error.args else b""
         raise ValueError(words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)) from error
     return _checked(compiled) if limited else compiled
 
 
-@lru_cache(256)
+@lru_cache(_KEPT)
 def compile_literal(text: str, ignore_case: bool) -> re2._Regexp:
     """A pattern for bytes that finds exactly this text."""
-    return re2.compile(text.encode(), _options(ignore_case=ignore_case, literal=True))
+    return _compiled(text, _options(ignore_case=ignore_case, literal=True))
 
 
-@lru_cache(256)
+@lru_cache(_KEPT)
 def compile_glob(pattern: str) -> re2._Regexp:
     """A pattern for whole texts: * stands for any characters, ? for one. Raises ValueError where it is too large."""
     pieces = {"*": ".*", "?": "."}
     options = _options(ignore_case=False)
     options.never_nl = False
     options.dot_nl = True
-    return _checked(re2.compile("".join(pieces.get(char) or re2.escape(char) for char in pattern).encode(), options))
+    return _checked(_compiled("".join(pieces.get(char) or re2.escape(char) for char in pattern), options))
+
+
+def _compiled(pattern: str, options: re2.Options) -> re2._Regexp:
+    return re2._Regexp(pattern.encode(), options)
 
 
 def _checked(compiled: re2._Regexp) -> re2._Regexp:

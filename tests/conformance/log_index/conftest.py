@@ -14,13 +14,14 @@ from loganalyzer.search.v1 import search_pb2
 from services.search.catalog import Catalog
 from services.search.index import NO_TIME, SplitWriter
 from services.search.index.engine import TantivySplit
-from services.search.index.layout import split_path
+from services.search.index.layout import remove_tree, split_path
 from services.search.index.scanner import ScannedSplit
 from services.search.library import Library
 from services.search.query import normalise, parse
 from services.search.scan_index import ScanIndex
 from services.search.seam import Answer, LogIndex, LogLine, Order, Plan, Snapshot
 from services.search.split_index import SplitIndex, view_of
+from tests.unit.search.splits import frame_cache
 
 WORKSPACE = "default"
 T0 = 1_000_000_000_000_000
@@ -79,7 +80,7 @@ class Backend:
         self.published.append(name)
         writer = SplitWriter(self.root, WORKSPACE, name)
         for published in old:
-            reader = TantivySplit(split_path(self.root, WORKSPACE, published.split.id), _frames())
+            reader = TantivySplit(split_path(self.root, WORKSPACE, published.split.id), frame_cache())
             row = 0
             for run in published.split.sources:
                 lines = [reader.line(number) for number in range(row, row + run.line_count)]
@@ -103,7 +104,7 @@ class Backend:
         assert await self.catalog.replace(WORKSPACE, [each.split.id for each in old], writer.finish())
         if remove:
             for published in old:
-                _remove(split_path(self.root, WORKSPACE, published.split.id))
+                remove_tree(split_path(self.root, WORKSPACE, published.split.id))
 
     def now(self) -> Snapshot:
         return self.index.snapshot(WORKSPACE)
@@ -129,22 +130,6 @@ class Backend:
 
 def plan(query: str, **fields: object) -> Plan:
     return Plan(query=normalise(parse(query)), **fields)  # type: ignore[arg-type]
-
-
-def _frames():  # type: ignore[no-untyped-def]
-    from services.search.lru import LruCache
-
-    return LruCache(16)
-
-
-def _remove(folder: Path) -> None:
-    from services.search.index.layout import remove_tree
-
-    remove_tree(folder)
-
-
-def numbered(source_id: str, lines: Sequence[LogLine]) -> list[int]:
-    return [line.number for line in lines if line.source_id == source_id]
 
 
 def world(seed: int = 7) -> list[list[Run]]:

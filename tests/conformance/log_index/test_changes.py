@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from services.search.seam import Hits, Order
+from services.search.seam import Hits, LogLine, Order
 from tests.conformance.log_index.conftest import T0, WORKSPACE, Backend, Run, plan, world
 from tests.conformance.log_index.test_searches import filled, shown
 
@@ -52,7 +52,7 @@ async def test_pages_go_on_where_they_were_while_batches_come_and_are_joined(
         await backend.write(*runs)
         await oracle.write(*runs)
     first = await oracle.answer("", order=order)
-    pages = []
+    pages: list[LogLine] = []
     found = await backend.answer("", order=order, limit=4, count=True)
     pages += found.lines
     step = 0
@@ -79,7 +79,7 @@ async def test_a_search_goes_on_when_its_splits_are_joined_and_their_folders_rem
     for part in range(4):
         lines = [(f"x {number}".encode(), T0 + part * 1000 + number, 0, True) for number in range(150)]
         await backend.write(Run(f"s{part}", "a", lines))
-    found = []
+    found: list[LogLine] = []
     async for event in backend.index.search(backend.now(), plan("x", order=Order.OLDEST)):
         if isinstance(event, Hits):
             found += event.lines

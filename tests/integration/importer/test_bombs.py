@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.unit.importer.archives import ZipPart, by_libarchive, seven_zip, tarred, zip_of, zipped
+from tests.unit.importer.archives import ZipPart, seven_zip, tarred, zip_of, zipped
 
 MB = 1 << 20
 GOOD = b"2024-05-01 10:00:00 INFO a good line\n"
@@ -39,17 +39,17 @@ class Result:
         return next((reason for name, reason, _, _ in self.errors if name == path), "")
 
 
-def read(folder: Path, *paths: Path, timeout: float = 60) -> Result:
+def read(folder: Path, *paths: Path, free_bytes: int = 0) -> Result:
     """Reads the files and a good one behind them, which must always be read."""
     good = folder / "zz-good.log"
     good.write_bytes(GOOD)
     done = subprocess.run(
         [
             *(sys.executable, "-X", "faulthandler", "-m", "tests.integration.importer.read_in_process"),
-            *(str(folder / "splits"), *map(str, paths), str(good)),
+            *(str(folder / "splits"), str(free_bytes), *map(str, paths), str(good)),
         ],
         capture_output=True,
-        timeout=timeout,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -71,54 +71,51 @@ def deflated(unit: bytes, gigabytes: float) -> tuple[bytes, int]:
 
 def bomb(name: bytes, unit: bytes, gigabytes: float) -> ZipPart:
     packed, size = deflated(unit, gigabytes)
-    sizes = {"local_unpacked": size & 0xFFFFFFFF, "central_unpacked": size & 0xFFFFFFFF}
-    return ZipPart(name=name, content=b"", packed=packed, **sizes)
+    size &= 0xFFFFFFFF
+    return ZipPart(name=name, content=b"", packed=packed, local_unpacked=size, central_unpacked=size)
 
 
 def test_ten_gigabytes_of_zeros_in_a_zip_cost_only_themselves(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
-    path.write_bytes(
-        zip_of(
-            bomb(b"zeros.log", b"\0", 10),
-            bomb(b"digits.log", b"0", 10),
-            bomb(b"words.log", b"a line of a bomb that is text\n" * 100, 10),
-            ZipPart(name=b"after.log", content=GOOD),
-        )
-    )
+    after = ZipPart(name=b"after.log", content=GOOD)
+    path.write_bytes(zip_of(bomb(b"zeros.log", b"\0", 10), bomb(b"digits.log", b"0", 10), after))
     result = read(tmp_path, path)
     assert result.reason("bomb.zip!/zeros.log") == "BINARY"
     assert result.reason("bomb.zip!/digits.log") == "LIMIT"
-    assert result.reason("bomb.zip!/words.log") == "LIMIT"
     assert any("250 times" in message for *_, message in result.errors)
-    assert result.lines["bomb.zip!/after.log"] == 1
+    assert result.lines == {"bomb.zip!/digits.log": 1, "bomb.zip!/after.log": 1}
 
 
-@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst", "7z", "lz4"])
+def test_bombs_again_and_again_end_their_archive(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    bombs = [bomb(b"%d.log" % number, b"0", 1) for number in range(20)]
+    path.write_bytes(zip_of(*bombs, ZipPart(name=b"after.log", content=GOOD)))
+    result = read(tmp_path, path, free_bytes=16 * MB)
+    assert [reason for _, reason, _, _ in result.errors].count("LIMIT") == len(result.errors) < 10
+    assert "bomb.zip!/after.log" not in result.lines
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "bz2", "xz", "zst", "7z"])
 def test_a_bomb_of_every_kind_is_stopped(tmp_path: Path, kind: str) -> None:
-    size = (1 << 30) if kind in ("gz", "zst", "bz2", "xz") else 400 * MB
     unit = b"the same line again and again\n" * 1000
-    if kind == "gz":
-        packed, size = deflated(unit, 2)
-        data = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packed + bytes(8)
+    if kind == "zip":
+        data = zip_of(bomb(b"a.log", unit, 10))
+    elif kind == "gz":
+        data = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + deflated(unit, 10)[0] + bytes(8)
     elif kind == "zst":
-        data = zstandard.ZstdCompressor().compress(unit * (size // len(unit)))
+        data = zstandard.ZstdCompressor().compress(unit * (512 * MB // len(unit)))
     elif kind == "bz2":
         data = bz2.compress(unit * (20 * MB // len(unit))) * 50
     elif kind == "xz":
         data = lzma.compress(unit * (64 * MB // len(unit)), preset=0) * 16
-    elif kind == "7z":
-        data = seven_zip(("a.log", unit * (size // len(unit))), compression="deflate")
     else:
-        data = by_libarchive("raw", ("data", unit * (300 * MB // len(unit))), filter_name="lz4")
+        data = seven_zip(("a.log", unit * (64 * MB // len(unit))), compression="deflate")
     path = tmp_path / f"bomb.{kind}"
     path.write_bytes(data)
-    result = read(tmp_path, path, timeout=120)
-    name = "bomb.7z!/a.log" if kind == "7z" else path.name
-    if kind == "lz4":  # which packs to 1/250 at best: all of it is read
-        assert result.lines[name] > 1_000_000
-    else:
-        assert result.reason(name) == "LIMIT"
-        assert result.lines[name] > 100_000
+    result = read(tmp_path, path, free_bytes=16 * MB)
+    name = f"bomb.{kind}!/a.log" if kind in ("zip", "7z") else path.name
+    assert result.reason(name) == "LIMIT"
+    assert 400_000 < result.lines[name] < 1_500_000  # not far over 16 MB, and what came before is kept
 
 
 def test_a_zip_of_zips_of_zips_of_zeros_is_stopped(tmp_path: Path) -> None:
@@ -126,9 +123,8 @@ def test_a_zip_of_zips_of_zips_of_zeros_is_stopped(tmp_path: Path) -> None:
     middle = zipped(*((f"{number}.zip", inner) for number in range(16)))
     path = tmp_path / "nested.zip"
     path.write_bytes(zipped(*((f"{number}.zip", middle) for number in range(16))))
-    result = read(tmp_path, path)
+    result = read(tmp_path, path, free_bytes=16 * MB)
     assert {reason for _, reason, _, _ in result.errors} == {"LIMIT"}
-    assert result.seconds < 30
 
 
 def test_fifty_archives_inside_each_other_are_refused(tmp_path: Path) -> None:
@@ -152,7 +148,7 @@ def test_a_hundred_thousand_members_are_read_and_one_more_is_not(tmp_path: Path)
             info.size = 4
             archive.addfile(info, BytesIO(b"\x7fELF"))
     over.write_bytes(buffer.getvalue())
-    result = read(tmp_path, whole, over, timeout=120)
+    result = read(tmp_path, whole, over)
     assert result.lines == {"whole.zip!/last.log": 1}
     assert result.reason("over.tar") == "LIMIT"
     assert "100000 members" in result.errors[-1][3]
@@ -190,9 +186,9 @@ def test_a_line_of_a_gigabyte_is_kept_in_part_and_told(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(GOOD)
         for _ in range(64):
-            file.write(b"word " * (16 * MB // 5))
+            file.write(b"word word word w" * MB)
         file.write(b"\n" + GOOD)
-    result = read(tmp_path, path, timeout=120)
+    result = read(tmp_path, path)
     assert result.lines == {"long.log": 3}
     assert [(reason, line) for _, reason, line, _ in result.errors] == [("LIMIT", 2)]
     assert f"{16 * MB} that are allowed" in result.errors[0][3]
@@ -204,26 +200,10 @@ def test_a_file_of_zeros_is_binary_however_large(tmp_path: Path) -> None:
     os.truncate(path, 10 << 30)
     result = read(tmp_path, path)
     assert (result.lines, result.reason("zeros.log")) == ({}, "BINARY")
-    assert result.seconds < 5
 
 
 def test_windows_that_take_gigabytes_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.xz").write_bytes(
-        lzma.compress(
-            GOOD,
-            filters=[
-                {
-                    "id": lzma.FILTER_LZMA2,
-                    "dict_size": 1 << 30,
-                    "mode": lzma.MODE_FAST,
-                    "nice_len": 4,
-                    "mf": lzma.MF_HC3,
-                }
-            ],
-        )
-        if os.environ.get("R_SLOW")
-        else _wide_xz()
-    )
+    (tmp_path / "x.xz").write_bytes(_wide_xz())
     wide = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=0)
     frame = bytearray(zstandard.ZstdCompressor(compression_params=wide).compress(GOOD))
     frame[5] = 21 << 3  # a window of 2 GB

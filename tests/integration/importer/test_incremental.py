@@ -324,7 +324,7 @@ class History:
         return sorted(self.gone + [line for path in self.folder.iterdir() for line in self.lines(path)])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 106, 139])
 async def test_whatever_happens_to_the_files_each_line_is_there_once(it: Bench, logs: Path, seed: int) -> None:
     history = History(logs, seed)
     for _ in range(14):

@@ -1,4 +1,7 @@
-"""`python -m tests.integration.search.care_killed FOLDER STEP`: index care that kills itself at a step of its work."""
+"""`python -m tests.integration.search.care_killed FOLDER STEP TIMES`: index care that kills itself at work.
+
+It does so when it comes to a step for so many times.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from kit.testing import VirtualClock
@@ -27,13 +31,16 @@ async def finish(carer: Carer, clock: VirtualClock) -> None:
         await clock.advance(61)
 
 
-async def main(folder: Path, last_step: str) -> None:
+async def main(folder: Path, last_step: str, times: int) -> None:
     clock = VirtualClock(wall=time.time() + 3600)
     catalog = Catalog(folder / "catalog.db", clock=clock)
     await catalog.open()
 
+    seen = Counter[str]()
+
     def at(step: str) -> None:
-        if step == last_step:
+        seen[step] += 1
+        if seen[last_step] == times:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def keep_of(_workspace: str) -> Keep:
@@ -46,4 +53,4 @@ async def main(folder: Path, last_step: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

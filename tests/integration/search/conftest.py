@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import kit
 from kit.errors import NotFound, Unavailable
 from kit.testing import InProcess
+from loganalyzer.importer.v1 import importer_pb2, importer_pb2_grpc
 from loganalyzer.search.v1 import search_pb2, search_pb2_grpc
 from loganalyzer.workspace.v1 import workspace_pb2, workspace_pb2_grpc
 from services.search.app import build
@@ -39,12 +41,51 @@ class FakeWorkspaces(workspace_pb2_grpc.WorkspaceServiceServicer):
         return workspace_pb2.Workspace(name=request.name, deleting=request.name == "workspaces/leaving")
 
 
+class FakeImporter(importer_pb2_grpc.ImporterServiceServicer):
+    """Sends whoever listens what is put into it."""
+
+    def __init__(self) -> None:
+        self.listening: list[asyncio.Queue[importer_pb2.ParsedLines | None]] = []
+        self.came, self.left = asyncio.Event(), asyncio.Event()
+
+    async def TailParsed(
+        self, request: importer_pb2.TailParsedRequest, context: Any
+    ) -> AsyncIterator[importer_pb2.ParsedLines]:
+        queue: asyncio.Queue[importer_pb2.ParsedLines | None] = asyncio.Queue()
+        self.listening.append(queue)
+        self.came.set()
+        try:
+            while (parsed := await queue.get()) is not None:
+                yield parsed
+        finally:
+            self.listening.remove(queue)
+            self.left.set()
+
+    async def read(self, source: Source, *, gap: bool = False) -> None:
+        """Sends lines to everyone, as soon as there is somebody."""
+        async with asyncio.timeout(10):
+            await self.came.wait()
+        parsed = importer_pb2.ParsedLines(
+            source_id=source.source_id,
+            source=source.name,
+            first_line=source.first_line,
+            lines=[row.raw for row in source.rows],
+            times_us=[row.time for row in source.rows],
+            levels=bytes(row.level for row in source.rows),
+            records=bytes(row.starts for row in source.rows),
+            gap=gap,
+        )
+        for queue in self.listening:
+            queue.put_nowait(parsed)
+
+
 @dataclass
 class Searching:
     """A running search service."""
 
     config: Config
     workspaces: FakeWorkspaces
+    importer: FakeImporter
     server: kit.Server
     channel: grpc.aio.Channel
     stub: search_pb2_grpc.SearchServiceAsyncStub
@@ -85,19 +126,24 @@ async def searching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     monkeypatch.setenv("KIT_REGISTER", "0")
     monkeypatch.setenv("KIT_DATA_DIR", str(tmp_path))
     workspaces = FakeWorkspaces()  # type: ignore[abstract]  # only what is called
-    async with InProcess(workspaces, workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server) as beside:
+    importer = FakeImporter()  # type: ignore[abstract]  # only what is called
+    async with (
+        InProcess(workspaces, workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server) as beside,
+        InProcess(importer, importer_pb2_grpc.add_ImporterServiceServicer_to_server) as feeding,
+    ):
         config = Config(
             database=tmp_path / "search" / "catalog.db",
             splits=tmp_path / "splits",
             workspace_target=beside.address,
             cache_target="local:///cache",
+            importer_target=feeding.address,
             heartbeat=0.05,
         )
         server = build(config)
         async with server:
             channel = kit.channel(server.address)
             stub = search_pb2_grpc.SearchServiceStub(channel)
-            yield Searching(config, workspaces, server, channel, stub)
+            yield Searching(config, workspaces, importer, server, channel, stub)
             await channel.close()
 
 

@@ -39,7 +39,9 @@ from tests.integration.search.care_killed import EAGER, finish
 from tests.unit.search.splits import EPOCH, WORKSPACE, Row, Source, lines, write_split
 from tests.unit.search.versions import as_version_1
 
-STEPS = ["grams", "noted", "built", "replaced", "unhidden", "deleted", "removing", "removed"]
+#: Steps of jobs, and how often each is come to before the process is killed; a "frame" is within one.
+STEPS = [("grams", 1), ("noted", 2), ("built", 1), ("built", 2), ("replaced", 1), ("replaced", 2), ("unhidden", 1)]
+STEPS += [("deleted", 1), ("removing", 1), ("removed", 2), *(("frame", times) for times in (1, 2, 4, 6, 8))]
 
 
 @asynccontextmanager
@@ -54,7 +56,7 @@ async def found(catalog: Catalog, splits: Path) -> list[tuple[str, str]]:
     """Id and text of each line, in order, counted by a page and by an index alike."""
     with ThreadPoolExecutor(1) as executor:
         index = SplitIndex(catalog, Library(splits, open_splits=8, frames=8), executor)
-        plan = Plan(query=parse("of"), order=Order.NEWEST, limit=100_000)
+        plan = Plan(query=parse("of"), order=Order.NEWEST, limit=100_000, count=True)
         answer = await index.answer(index.snapshot(WORKSPACE), plan)
     assert answer.done.total == len(answer.lines)
     return [(f"{line.source_id}-{line.number}", line.raw.decode()) for line in answer.lines]
@@ -81,15 +83,15 @@ async def publish_all_kinds(catalog: Catalog, splits: Path) -> None:
     await catalog.hide_source(WORKSPACE, "hidden")
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_wherever_it_is_killed_the_old_or_the_new_is_there(tmp_path: Path, step: str) -> None:
+@pytest.mark.parametrize(("step", "times"), STEPS)
+async def test_wherever_it_is_killed_the_old_or_the_new_is_there(tmp_path: Path, step: str, times: int) -> None:
     splits = tmp_path / "splits"
     async with opened(tmp_path) as catalog:
         await publish_all_kinds(catalog, splits)
         before = [line for line in await found(catalog, splits) if not line[1].startswith("long ago")]
         assert len(before) == 4000
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.search.care_killed", str(tmp_path), step),
+        *(sys.executable, "-m", "tests.integration.search.care_killed", str(tmp_path), step, str(times)),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     assert await process.wait() == -signal.SIGKILL

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from loganalyzer.search.v1 import search_pb2
-from services.search import plans, split_index, streaming
+from services.search import plans, split_search, streaming
 from tests.integration.search.conftest import PARENT, Searching, hits_of, texts
 from tests.unit.search.splits import EPOCH, Source, lines
 
@@ -82,7 +82,7 @@ async def test_a_cancelled_stream_ends_its_work(searching: Searching, monkeypatc
         finally:
             loop.call_soon_threadsafe(ended.set)
 
-    monkeypatch.setattr(split_index, "stream", watched)
+    monkeypatch.setattr(split_search, "stream", watched)
     call = searching.stub.StreamSearch(search_pb2.SearchRequest(parent=PARENT, query="x"))
     async for response in call:
         if response.HasField("hits"):

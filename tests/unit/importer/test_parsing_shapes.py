@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.importer.parsing import LineParser
-from services.importer.parsing.parser import NO_TIME
+from services.importer.parsing import NO_TIME, LineParser
 from services.importer.reading import Limits, LineBlocks, Member, Meter, open_members
 from tests.datafiles import require_shared_data
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from services.importer.reading import Limits, Reason
+from services.importer.reading import Limits, Meter, Reason
 from tests.unit.importer.archives import (
     KINDS,
     UNCHECKED,
@@ -35,6 +35,11 @@ from tests.unit.importer.archives import (
 
 LINES = [f"2024-05-01 10:00:00 line {number} with {number * 7919 % 10007:x} words".encode() for number in range(6000)]
 TEXT = b"\n".join(LINES)
+
+
+def is_slow(kind: str) -> bool:
+    """Whether reading it starts a process."""
+    return kind in ("lz4", "Z") or "7z" in kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,11 +62,11 @@ def test_a_cut_anywhere_gives_the_beginning_and_a_problem(tmp_path: Path, kind: 
     packed = KINDS[kind](TEXT)
     chance = random.Random(kind)
     cuts = [*range(1, 40, 7), *(len(packed) - back for back in (1, 2, 9, 30))]
-    cuts += [chance.randrange(1, len(packed)) for _ in range(12 if "7z" not in kind else 3)]
+    cuts += [chance.randrange(1, len(packed)) for _ in range(3 if is_slow(kind) else 12)]
     for cut in cuts:
-        started = time.perf_counter()
+        started = time.process_time()
         content = Content(written(tmp_path, f"x.{kind}", packed[:cut]))
-        assert time.perf_counter() - started < 5, cut
+        assert time.process_time() - started < 1, cut
         for text in content.texts:
             assert TEXT.startswith(text), cut
         # LZW has no end that could be missing, and a tar's first header begins with a name.
@@ -72,14 +77,14 @@ def test_a_cut_anywhere_gives_the_beginning_and_a_problem(tmp_path: Path, kind: 
 def test_a_flipped_bit_gives_the_text_or_a_problem(tmp_path: Path, kind: str) -> None:
     packed = KINDS[kind](TEXT)
     chance = random.Random(kind)
-    places = [chance.randrange(len(packed) * 8) for _ in range(60 if "7z" not in kind else 12)]
-    places += [chance.randrange(64 * 8) for _ in range(30 if "7z" not in kind else 6)]
+    places = [chance.randrange(len(packed) * 8) for _ in range(8 if is_slow(kind) else 60)]
+    places += [chance.randrange(64 * 8) for _ in range(4 if is_slow(kind) else 30)]
     for place in places:
         broken = bytearray(packed)
         broken[place // 8] ^= 1 << place % 8
-        started = time.perf_counter()
+        started = time.process_time()
         content = Content(written(tmp_path, f"x.{kind}", bytes(broken)))
-        assert time.perf_counter() - started < 5, place
+        assert time.process_time() - started < 1, place
         if kind not in UNCHECKED:
             assert content.problems or content.texts == [TEXT], place
 
@@ -231,6 +236,16 @@ def test_lying_sizes_cost_only_their_own_member(tmp_path: Path, lie: dict[str, i
     if "central_unpacked" not in lie:
         assert content.problems
         assert all(reason == Reason.DAMAGED for _, reason in content.reasons)
+
+
+def test_sizes_beyond_any_file_are_a_cut_and_do_not_count_as_read(tmp_path: Path) -> None:
+    far = {"local_packed": (1 << 63) - 1, "zip64": True}
+    parts = [ZipPart(name=b"%d.bin" % number, content=b"\x7fELF", method=0, **far) for number in range(3)]  # type: ignore[arg-type]
+    path = written(tmp_path, "x.zip", zip_of(*parts, directory=False))
+    meter = Meter(Limits())
+    content = Content(path, meter=meter)
+    assert content.reasons == [("x.zip!/0.bin", Reason.BINARY), ("x.zip", Reason.DAMAGED)]
+    assert meter.disk_bytes == path.stat().st_size
 
 
 def test_zip64_sizes_are_read_from_their_field(tmp_path: Path) -> None:

@@ -195,3 +195,10 @@ def test_blocks_of_different_sources_are_never_joined() -> None:
     joined = blocks.Blocks()
     printed = [*joined.add(around(1, 0), colour=False), *joined.add(around(2, 0, "b"), colour=False)]
     assert [*printed, *joined.end(colour=False)] == ["a:1:t1", "--", "b:2:t2"]
+
+
+def test_an_import_of_what_is_there_already_says_so() -> None:
+    message = {"name": "i1", "state": "SUCCEEDED", "progress": {"totalFiles": "10"}}
+    assert render.result(message) == "i1: succeeded, nothing new in 10 files"
+    assert "nothing new" not in render.result(message | {"fileCount": "1"})
+    assert "nothing new" not in render.result(message | {"errorCount": "1"})

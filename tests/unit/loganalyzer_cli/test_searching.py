@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -311,3 +313,35 @@ def test_ctrl_c_ends_a_tail_with_130_and_no_word(gateway: FakeGateway) -> None:
         assert process.returncode == 130
     finally:
         waiting.set()
+
+
+def on_a_terminal(gateway: FakeGateway, *arguments: str, **environment: str) -> str:
+    """What a command shows on a terminal, standard error included."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "services.cli", *arguments, "--gateway", gateway.url],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"PYTHONPATH": python_path("", code_roots(), frozenset()), **environment},
+    )
+    os.close(theirs)
+    shown = b""
+    # Linux says EIO when the last writer has gone.
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 4096):
+            shown += piece
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    return shown.decode()
+
+
+def test_a_terminal_gets_colours_and_progress_unless_it_wants_none(gateway: FakeGateway) -> None:
+    progress = {"progress": {"linesDone": "1000", "linesTotal": "2000"}}
+    marked = hit(7) | {"highlights": [{"start": 3, "end": 8}]}
+    gateway.routes[SEARCH] = Answer(stream=[progress, batch(marked), DONE])
+    shown = on_a_terminal(gateway, "search", "error", NO_COLOR="")
+    assert "an \x1b[1;31merror\x1b[0m" in shown
+    # The progress is taken away before anything else is written.
+    assert shown.startswith("\r\x1b[Ksearched 1,000 of 2,000 lines\r\x1b[K")
+    plain = on_a_terminal(gateway, "search", "error", NO_COLOR="1")
+    assert plain.endswith("app.log:7:an error\r\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import re2
 from hypothesis import strategies as st
 
 from loganalyzer.search.v1 import query_pb2
@@ -119,3 +121,73 @@ subjects = st.builds(
     st.sampled_from(["aa", "bb"]),
     st.sampled_from(["app.log", "b.log"]),
 )
+
+
+# A query and a line that was made for it: most of them match, which what is made by chance seldom does.
+#: Values that JSON writes with escapes.
+values = st.text(alphabet='abKſİéι .-&<"\\/\n\t1205', min_size=1, max_size=14) | st.sampled_from(
+    ["alpha beta", "Beta&gamma", "école\nalpha", "x\talpha", "10.50", "-1205", "a<b>alpha", "C:\\tmp\\alpha", "İalpha"]
+)
+numbers = st.integers(-20, 1300) | st.sampled_from([1.5, 1e16, 1e-7, 12050.0, -0.0, True, None])
+
+
+def field_line(name: str, value: object, nested: bool, style: int) -> bytes:
+    """A line with a field: 0 to 3 are JSON, 4 is key="value", 5 is key: value."""
+    found: object = [value] if style == 0 else value
+    parts = name.split(".") if nested else [name]
+    for part in reversed(parts):
+        found = {part: found}
+    text = json.dumps(found, ensure_ascii=style < 2)
+    if style == 3:  # as encoders do whose output is put into HTML
+        text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    if style == 4:
+        text = f"x {name}={json.dumps(value)} y"
+    if style == 5:
+        text = f"x {name}: {value}, y".replace("\n", " ")
+    return text.encode()
+
+
+@st.composite
+def _met_field(draw: st.DrawFn) -> tuple[query_pb2.Query, bytes]:
+    name, value = draw(st.sampled_from(NAMES)), draw(values | numbers)
+    operator, text = draw(_operators), str(value)
+    if operator == query_pb2.FieldMatch.LIKE:
+        low, high = sorted(draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+        text = text[:low] + draw(st.sampled_from("*?")) + text[high:]
+    line = field_line(name, value, draw(st.booleans()), draw(st.integers(0, 5)))
+    return tree.field(name, operator, text.swapcase() if draw(st.booleans()) else text), line
+
+
+@st.composite
+def _met_text(draw: st.DrawFn) -> tuple[query_pb2.Query, bytes]:
+    text = draw(values).replace("\n", " ")
+    written = text if draw(st.booleans()) else text.swapcase()
+    line = (
+        draw(st.sampled_from(["", " ", "x", "é", "alpha "]))
+        + written
+        + draw(st.sampled_from(["", " ", "y", "İ", "-z"]))
+    )
+    quoted = re2.escape(text)
+    low, high = sorted(draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    middle = draw(st.sampled_from([".*", ".+", r"\C*".replace("\\C", "[^\\n]"), "(?:x|.*)", "(alpha|.*|1205)"]))
+    pattern = re2.escape(text[:low]) + middle + re2.escape(text[high:])
+    query = draw(
+        st.sampled_from(
+            [
+                tree.substring(text),
+                tree.substring(text, case_sensitive=True),
+                tree.regex(quoted, ignore_case=True),
+                tree.regex(f"(?i:{quoted})|alpha"),
+                tree.regex(pattern, ignore_case=True),
+                tree.regex(f"(?i){pattern}"),
+                tree.cased([text]),
+            ]
+        )
+    )
+    return query, line.encode()
+
+
+#: (query, subject) of which many match.
+met = st.tuples(_met_field() | _met_text(), subjects).map(
+    lambda drawn: (drawn[0][0], replace(drawn[1], raw=drawn[0][1]))
+) | st.tuples(any_trees | leaves, subjects)

@@ -31,6 +31,13 @@ from tests.unit.search.versions import as_version_1
 
 #: Everything at once: any two neighbours are joined, every split has a block index.
 EAGER = Limits(several=2, settled=0, idle=0, grams=1)
+#: Queries, and what they mean for the lines of these tests.
+QUERIES: dict[str, Callable[[bytes], bool]] = {
+    "": lambda _: True,
+    "alpha": lambda raw: b"alpha" in raw,
+    "NOT beta": lambda raw: b"beta" not in raw,
+    "*pha*": lambda raw: b"pha" in raw,
+}
 
 
 @dataclass
@@ -42,8 +49,8 @@ class World:
     catalog: Catalog
     index: SplitIndex
     written: dict[str, int] = field(default_factory=dict)
-    #: (time, seq, row, source, number) of each published line.
-    all_lines: list[tuple[int, int, int, str, int]] = field(default_factory=list)
+    #: (time, seq, row, source, number, text) of each published line.
+    all_lines: list[tuple[int, int, int, str, int, bytes]] = field(default_factory=list)
 
     @property
     def splits(self) -> Path:
@@ -78,19 +85,20 @@ class World:
             parts.append(Source(rows, source, f"{source}.log", first_line=first, complete=False))
             self.written[source] = first + len(rows) - 1
             for at, each in enumerate(rows):
-                self.all_lines.append((each.time, number, row + at, source, first + at))
+                self.all_lines.append((each.time, number, row + at, source, first + at, each.raw))
             row += len(rows)
         split = write_split(self.splits, parts, split_id=f"s{number}")
         await self.catalog.publish(WORKSPACE, as_version_1(self.splits, split) if old else split)
 
-    def expected(self, *hidden: str) -> list[tuple[str, int]]:
-        """Source and number of each line, newest first and those without a time last."""
-        found = [line for line in self.all_lines if line[3] not in hidden]
-        found.sort(key=lambda line: (line[0] != NO_TIME, line[:3]), reverse=True)
-        return [line[3:] for line in found]
+    def expected(self, query: str, order: Order) -> list[tuple[str, int]]:
+        """Source and number of each line that matches, in order."""
+        found = sorted(line for line in self.all_lines if QUERIES[query](line[5]))
+        dated = [line[3:5] for line in found if line[0] != NO_TIME]
+        undated = [line[3:5] for line in found if line[0] == NO_TIME]
+        return dated + undated if order is Order.OLDEST else dated[::-1] + undated[::-1]
 
-    async def found(self, query: str = "", **fields: object) -> list[tuple[str, int]]:
-        plan = Plan(query=parse(query), order=Order.NEWEST, limit=10_000, **fields)  # type: ignore[arg-type]
+    async def found(self, query: str = "", order: Order = Order.NEWEST) -> list[tuple[str, int]]:
+        plan = Plan(query=parse(query), order=order, limit=10_000)
         answer = await self.index.answer(self.index.snapshot(WORKSPACE), plan)
         return [(line.source_id, line.number) for line in answer.lines]
 
@@ -108,10 +116,12 @@ async def opened(root: Path) -> AsyncIterator[World]:
     clock = VirtualClock(wall=time.time() + 3600)
     catalog = Catalog(root / "catalog.db", clock=clock)
     await catalog.open()
-    with ThreadPoolExecutor(2) as executor:
-        library = Library(root / "splits", open_splits=4, frames=8)
-        yield World(root, clock, catalog, SplitIndex(catalog, library, executor))
-    await catalog.close()
+    try:
+        with ThreadPoolExecutor(2) as executor:
+            library = Library(root / "splits", open_splits=4, frames=8)
+            yield World(root, clock, catalog, SplitIndex(catalog, library, executor))
+    finally:
+        await catalog.close()
 
 
 @pytest.fixture
@@ -131,13 +141,14 @@ some_splits = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
-@given(some_splits, st.integers(0, 6), st.booleans())
+@settings(max_examples=40, deadline=None)
+@given(some_splits, st.sampled_from(list(QUERIES)), st.sampled_from(Order), st.integers(0, 6))
 def test_pages_go_on_as_if_nothing_had_happened(
     tmp_path_factory: pytest.TempPathFactory,
     splits: list[tuple[list[tuple[str, list[Row]]], bool]],
+    query: str,
+    order: Order,
     hide_after: int,
-    forward: bool,
 ) -> None:
     root = tmp_path_factory.mktemp("world")
 
@@ -145,34 +156,32 @@ def test_pages_go_on_as_if_nothing_had_happened(
         async with opened(root) as world:
             for sources, old in splits:
                 await world.publish(*sources, old=old)
-            expected = world.expected()
-            if forward:
-                dated = [line for line in sorted(world.all_lines) if line[0] != NO_TIME]
-                undated = sorted(line for line in world.all_lines if line[0] == NO_TIME)
-                expected = [line[3:] for line in dated + undated]
+            there = world.expected(query, order)
             carer = world.carer()
-            given_: list[tuple[str, int]] = []
-            after = b""
+            left, after = there, b""
             for page in range(100):
                 if page == hide_after:
                     await world.index.delete_source(WORKSPACE, "bb")
-                    expected = given_ + [line for line in expected[len(given_) :] if line[0] != "bb"]
+                    there = [line for line in there if line[0] != "bb"]
+                    left = [line for line in left if line[0] != "bb"]
                 await carer.step()
-                order = Order.OLDEST if forward else Order.NEWEST
-                plan = Plan(query=parse(""), order=order, limit=2, after=after)
+                plan = Plan(query=parse(query), order=order, limit=2, after=after, count=True)
                 answer = await world.index.answer(world.index.snapshot(WORKSPACE), plan)
-                given_ += [(line.source_id, line.number) for line in answer.lines]
-                if not answer.done.more:
+                assert [(line.source_id, line.number) for line in answer.lines] == left[:2]
+                assert answer.done.total == len(there)
+                left = left[2:]
+                assert answer.done.more == bool(left)
+                if not left:
                     break
                 after = answer.lines[-1].place
                 # Folders of replaced splits are removed between pages, too.
                 await world.clock.advance(40)
-            assert given_ == expected
             await world.finish(carer)
             view = world.catalog.view(WORKSPACE)
             assert world.names == world.published
             assert all(each.split.schema_version == SCHEMA_VERSION for each in view.splits)
-            assert view.hidden == frozenset() or hide_after > page
+            assert not view.hidden
+            assert await world.found(query, order) == there
 
     asyncio.run(run())
 

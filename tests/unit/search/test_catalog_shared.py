@@ -72,6 +72,30 @@ async def test_what_one_process_publishes_the_other_sees_at_its_next_look(pair: 
     assert ids(two) == []
 
 
+async def test_sqlite_is_asked_only_when_somebody_has_written(pair: tuple[Catalog, Catalog]) -> None:
+    one, two = pair
+    two.view("default")
+    asked: list[str] = []
+    assert two._reading is not None
+    two._reading.set_trace_callback(asked.append)
+    for _ in range(100):
+        two.view("default")
+    assert asked == []
+    await one.publish("default", split("s1"))
+    assert ids(two) == ["s1"]
+    assert asked
+
+
+async def test_a_catalogue_without_shared_memory_asks_sqlite(pair: tuple[Catalog, Catalog]) -> None:
+    one, two = pair
+    assert two._header is not None
+    two._header.close()
+    two._header = None
+    for number in range(3):
+        await one.publish("default", split(f"s{number}"))
+        assert len(ids(two)) == number + 1
+
+
 async def test_a_tail_is_woken_by_what_another_process_publishes(pair: tuple[Catalog, Catalog]) -> None:
     one, two = pair
     waiting = asyncio.create_task(two.changed("default", two.view("default")))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loganalyzer.search.v1 import query_pb2
-from services.search.index import NO_TIME
+from services.search.index import NO_TIME, SUPPORTED, grams
 from services.search.index.engine import TantivySplit
 from services.search.index.scanner import ScannedSplit
 from services.search.index.split import After, Order, SplitReader
@@ -29,6 +29,41 @@ _dated = st.builds(Row, _raw | st.binary(max_size=12).map(lambda raw: raw.replac
 _undated = st.builds(Row, _raw, st.just(NO_TIME), _levels, st.booleans())
 _rows = st.lists(_dated, max_size=30) | st.lists(_undated, max_size=20) | st.lists(_dated | _undated, max_size=30)
 _segment = st.none() | st.integers(min_value=1, max_value=10)
+
+
+_pieces = st.sampled_from(
+    ["eta", "k", "S", "ß", "É", "İ", "i", "beta gam", "\u212a", "\u017f", "zzz", "10", ".", " ", "本"]
+)
+_patterns = st.sampled_from(
+    [
+        "^[a-z]+",
+        "a$",
+        r"\d",
+        "x*",
+        "^$",
+        r"(?i)straße|k",
+        r"a\s+b",
+        r"\A.",
+        r".\z",
+        r"[^a]",
+        r"\bk\b",
+        r"(?s).+",
+        r"\x00",
+        "z{150}",
+    ]
+)
+_operators = st.sampled_from([query_pb2.FieldMatch.EQUAL, query_pb2.FieldMatch.EXISTS, query_pb2.FieldMatch.GREATER])
+_read = st.one_of(
+    st.builds(tree.substring, _pieces, case_sensitive=st.booleans()),
+    st.builds(tree.regex, _patterns, ignore_case=st.booleans()),
+    st.sampled_from(["?", "*a", "b*", "z*z", "?*?", "É*", "1?"]).map(tree.wildcard),
+    st.builds(tree.fuzzy, st.sampled_from(["alpa", "gama", "k", "school", "école"]), st.sampled_from([1, 2])),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=2).map(tree.cased),
+    st.builds(tree.field, st.sampled_from(["alpha", "k"]), _operators, st.sampled_from(["10", "beta"])),
+    st.lists(st.sampled_from(["aa", "bb", "zz"]), min_size=1, max_size=2).map(tree.source_ids),
+)
+_several = st.lists(_read | trees, min_size=1, max_size=3)
+_any = _read | _several.map(tree.all_of) | _several.map(tree.any_of) | _several.map(tree.all_of).map(tree.inverse)
 
 
 def both(root: Path) -> tuple[SplitReader, SplitReader]:
@@ -51,6 +86,7 @@ def agree(engine: SplitReader, oracle: SplitReader, query: query_pb2.Query, *, p
             first = engine.top(query, order, page, after)
             paged += first.hits
         assert paged == every
+        assert [hit for batch in engine.walk(query, order) for hit in batch.hits] == every
     bars = (query, EPOCH, 1_000_000, 4)
     assert engine.histogram(*bars) == oracle.histogram(*bars)
 
@@ -63,6 +99,26 @@ def test_engine_and_scanner_agree_on_generated_lines_and_queries(
     with tempfile.TemporaryDirectory() as folder:
         sources = [Source(first), Source([], "ee", "empty.log"), Source(second, "bb", "b.log")]
         write_split(Path(folder), sources, segment_rows=segment)
+        engine, oracle = both(Path(folder))
+        for query in queries:
+            agree(engine, oracle, normalise(query))
+
+
+@given(
+    first=_rows,
+    second=_rows,
+    queries=st.lists(_any, min_size=1, max_size=8),
+    version=st.sampled_from(SUPPORTED),
+    indexed=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_engine_and_scanner_agree_where_lines_have_to_be_read(
+    first: list[Row], second: list[Row], queries: list[query_pb2.Query], version: int, indexed: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_split(Path(folder), [Source(first), Source(second, "bb", "b.log")], version=version)
+        if indexed:
+            grams.build(Path(folder) / "default" / "s1")
         engine, oracle = both(Path(folder))
         for query in queries:
             agree(engine, oracle, normalise(query))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 import tantivy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from loganalyzer.search.v1 import query_pb2
 from services.search.index.terms import normalise_blob
 from services.search.query import parse, tree
 from services.search.query.patterns import wildcard_regex
 from services.search.query.predicate import SubjectLine, compile_predicate
+from tests.unit.search.queries import NAMES, field_line, numbers, values
 
 
 def matches(query: str, line: str | bytes, **known: object) -> bool:
@@ -159,6 +164,8 @@ def test_fields_of_json_that_differ_do_not_match(query: str) -> None:
         ("msg:conn*", 'msg="connection lost"'),
         ("date:2024-01-01..2024-02-01", "date=2024-01-15"),
         ("k-x:1", "k-x=1"),
+        ("a:xs", '{"a":"x\u017f"}'),
+        ("a:xé", '{"a":"X\\u00c9"}'),
     ],
 )
 def test_fields_are_found_in_json_and_in_text(query: str, line: str) -> None:
@@ -182,10 +189,23 @@ def test_fields_are_found_in_json_and_in_text(query: str, line: str) -> None:
         ("a:5", "a=005"),
         ("abc:x", '{"\\u0061bc":"x"}'),
         ("user:b?b", "user=bb"),
+        ("a:xs", '{"a":"x\\u017f"}'),
+        ("a:x\u017f", '{"a":"x\\u017f"}'),
     ],
 )
 def test_what_is_no_such_field_is_not_found(query: str, line: str) -> None:
     assert not matches(query, line)
+
+
+@given(
+    st.sampled_from(NAMES[:-1]), values.filter(lambda text: "ſ" not in text) | numbers, st.booleans(), st.integers(0, 4)
+)
+@settings(max_examples=500, deadline=None)
+def test_a_value_is_found_however_an_encoder_writes_it(name: str, value: object, nested: bool, style: int) -> None:
+    text = value if isinstance(value, str) else json.dumps(value)
+    query = tree.field(name, query_pb2.FieldMatch.EQUAL, text)
+    line = SubjectLine(field_line(name, value, nested, style))
+    assert compile_predicate(query)(line), line.raw
 
 
 def test_levels_times_and_sources_are_of_the_line() -> None:
