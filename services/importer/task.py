@@ -22,8 +22,8 @@ FIRST_SECONDS = 1.0
 # Runs of a split at most: its message must fit into one of gRPC's, several of them in a page.
 _SPLIT_RUNS = 1000
 _PROGRESS_SECONDS = 0.25
-# A source that lets us wait for so long is slow, and its lines are handed over when the oldest is so old.
-_SLOW_SECONDS, _OLD_SECONDS = 0.25, 1.5
+# Lines that are so old are handed over if for so large a share of that time there was nothing to do but wait for more.
+_OLD_SECONDS, _WAITED = 1.5, 0.5
 
 
 class Port(Protocol):
@@ -91,7 +91,7 @@ class Task:
         self._ordinal = spec.ordinal
         self._writer: Writer | None = None
         self._runs = 0
-        self._oldest = 0.0
+        self._oldest = self._waited = 0.0
         self._pending = {"lines": 0, "bytes": 0, "files": 0}
         self._disk_done = 0
         self._meter = Meter(self.limits)
@@ -148,19 +148,20 @@ class Task:
             if run.blocks.unterminated and growing:
                 run.blocks.unterminated = False  # the rest of this line is still to come
                 return
-            waited = self._now() - asked
+            self._waited += self._now() - asked
             run.add(lines)
             self._check()
-            if self._is_due(waited):
+            if self._is_due():
                 run.cut()
             asked = self._now()
 
-    def _is_due(self, waited: float) -> bool:
+    def _is_due(self) -> bool:
         """Whether what has been read is handed over though the split is not full."""
         if self._port.flush_asked:
             return True
         now = self._now()
-        if waited >= _SLOW_SECONDS and now - self._oldest >= _OLD_SECONDS:
+        age = now - self._oldest
+        if age >= _OLD_SECONDS and self._waited >= age * _WAITED:
             return True
         return self.spec.number == self._ordinal == 0 and now - self._started >= FIRST_SECONDS
 
@@ -200,7 +201,7 @@ class Task:
                 Path(spec.splits), spec.workspace, split_id(spec.import_id, spec.number, self._ordinal)
             )
             self._runs = 0
-            self._oldest = self._now()
+            self._oldest, self._waited = self._now(), 0.0
         return self._writer
 
     def begin_run(self, identity: str, name: str, first_line: int, byte_offset: int) -> None:

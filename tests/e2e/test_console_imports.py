@@ -45,7 +45,7 @@ def test_an_import_follows_is_paused_resumed_and_stopped(page: Page, product: Pr
     start(page, log)
     row = page.get_by_test_id("import").first
     expect(row.get_by_test_id("import-state")).to_have_text("following", timeout=20_000)
-    expect(row).to_contain_text("1 line")
+    expect(row).to_contain_text("1 line ")
     with log.open("a") as file:
         file.write("2024-05-01T10:00:01Z ERROR second\n")
     expect(row).to_contain_text("2 lines", timeout=20_000)

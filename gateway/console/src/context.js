@@ -1,6 +1,6 @@
 // A line among its neighbours, in the middle of what is seen.
 import { useEffect, useRef } from "preact/hooks";
-import { count, glimpse, parts, shortSource } from "./format.js";
+import { glimpse, lines as linesOf, parts, shortSource } from "./format.js";
 import { html } from "./html.js";
 import { close, context, look } from "./searching.js";
 
@@ -16,12 +16,12 @@ export function Context() {
   const found = context.value;
   const list = useRef(null);
   const id = found?.hit.id;
-  const lines = found ? found.before.length + found.after.length : 0;
+  const around = found ? found.before.length + found.after.length : 0;
   useEffect(() => {
     const box = list.current;
     const main = box?.querySelector(".main");
     if (main) box.scrollTop = main.offsetTop - (box.clientHeight - main.offsetHeight) / 2;
-  }, [id, lines]);
+  }, [id, around]);
   if (!found) return null;
   const line = (hit, main) => html`
     <li key=${hit.id} class="${main ? "main" : ""} ${hit.recordId && hit.recordId === found.hit.recordId ? "same" : ""}" aria-current=${main ? "true" : undefined} data-testid=${main ? "context-hit" : "context-line"}>
@@ -38,7 +38,7 @@ export function Context() {
         html`<button class="quiet" data-testid="context-more" disabled=${found.loading} onClick=${() => look({ ...found.hit, highlights: found.highlights }, found.reach * 4)}>
           More lines
         </button>`}
-        <span class="faint">${count(lines + 1)} lines</span>
+        <span class="faint">${linesOf(around + 1)}</span>
         <button class="quiet" aria-label="Close context" data-testid="context-close" onClick=${close}>✕</button>
       </header>
       <ol ref=${list} tabindex="0" aria-label="Lines around it">

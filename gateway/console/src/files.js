@@ -1,6 +1,6 @@
 // What is known of each text that an import has read; asked for when it is looked at.
 import { useEffect, useState } from "preact/hooks";
-import { bytes, count, shortSource, time } from "./format.js";
+import { bytes, count, lines, shortSource, time } from "./format.js";
 import { html } from "./html.js";
 import { filesOf } from "./importing.js";
 import * as state from "./state.js";
@@ -8,7 +8,7 @@ import * as state from "./state.js";
 const WORDS = { UNCHANGED: "nothing new", APPENDED: "only its end was new", INCOMPLETE: "not read whole" };
 
 function File({ file }) {
-  const facts = [`${count(file.lineCount)} lines`, bytes(file.byteCount), file.format || "no times", file.encoding];
+  const facts = [lines(file.lineCount), bytes(file.byteCount), file.format || "no times", file.encoding];
   if (file.startTime) facts.push(`${time(file.startTime).slice(0, 19)} to ${time(file.endTime).slice(0, 19)}`);
   if (WORDS[file.state]) facts.push(WORDS[file.state]);
   return html`

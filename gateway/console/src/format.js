@@ -5,6 +5,8 @@ const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 export const count = (number) => whole.format(number);
 
+export const lines = (number) => `${count(number)} ${Number(number) === 1 ? "line" : "lines"}`;
+
 // Decimal units, as disks and networks are sold.
 export function bytes(number) {
   let value = Number(number) || 0;

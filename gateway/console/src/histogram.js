@@ -1,4 +1,4 @@
-import { count, local, seconds, time } from "./format.js";
+import { count, lines, local, seconds, time } from "./format.js";
 import { html } from "./html.js";
 import { LEVELS } from "./query.js";
 import { histogram, search } from "./searching.js";
@@ -44,7 +44,7 @@ export function Histogram() {
       <svg viewBox="0 0 1000 ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="Matching lines by time">
         ${found.buckets.map(
           (bucket, index) => html`<g key=${bucket.startTime} class="bar" onClick=${() => zoom(bucket, width)}>
-            <title>${time(bucket.startTime)} UTC: ${count(bucket.count)} lines</title>
+            <title>${time(bucket.startTime)} UTC: ${lines(bucket.count)}</title>
             <rect class="hit" x=${index * step} y="0" width=${step} height=${HEIGHT} />
             ${layers(bucket, most).map(
               (part) => html`<rect
@@ -61,7 +61,7 @@ export function Histogram() {
       </svg>
       <figcaption>
         <span>${time(first.startTime).slice(0, 19)}</span>
-        <span class="faint">${undated > 0 ? `${count(undated)} lines have no time` : "click a bar to look closer"}</span>
+        <span class="faint">${undated > 0 ? `${lines(undated)} without a time` : "click a bar to look closer"}</span>
         <span>${time(new Date(Date.parse(final.startTime) + width * 1000).toISOString()).slice(0, 19)}</span>
       </figcaption>
     </figure>

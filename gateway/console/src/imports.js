@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { bytes, count, duration, last, seconds } from "./format.js";
+import { bytes, count, duration, last, lines, seconds } from "./format.js";
 import { Files } from "./files.js";
 import { html } from "./html.js";
 import { act, hasEnded, imports, send, start, uploads } from "./importing.js";
@@ -35,7 +35,7 @@ const word = (one) => (caughtUp(one) ? "following" : (WORDS[one.state] ?? one.st
 
 function facts(one) {
   const progress = one.progress ?? {};
-  const found = [`${count(one.lineCount)} lines`, bytes(one.byteCount)];
+  const found = [lines(one.lineCount), bytes(one.byteCount)];
   if (!hasEnded(one)) {
     if (progress.bytesPerSecond > 0) found.push(`${bytes(progress.bytesPerSecond)}/s`);
     if (progress.eta) found.push(`${duration(seconds(progress.eta))} left`);
@@ -73,7 +73,7 @@ function Import({ one }) {
           ${button("cancel", caughtUp(one) ? "Stop" : "Cancel")}
         </span>
       </div>`}
-      ${one.errorMessage && html`<p class="failure">${one.errorMessage}</p>`}
+      ${one.errorMessage && html`<p class=${one.state === "FAILED" ? "failure" : "facts"}>${one.errorMessage}</p>`}
       ${errors.length > 0 &&
       html`<details data-testid="import-errors">
         <summary>${count(one.errorCount)} ${Number(one.errorCount) === 1 ? "file" : "files"} could not be read whole</summary>

@@ -43,7 +43,7 @@ class SplitWriter:
     splits; `heap_bytes` is the memory for terms that are not on disk yet (at least 15 MB).
     """
 
-    def __init__(self, root: Path, workspace: str, split_id: str, *, heap_bytes: int = 64 << 20) -> None:
+    def __init__(self, root: Path, workspace: str, split_id: str, *, heap_bytes: int = 48 << 20) -> None:
         self._final = split_path(root, workspace, split_id)
         self._folder = temporary_path(root, workspace, split_id)
         remove_tree(self._folder)

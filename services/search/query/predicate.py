@@ -20,8 +20,8 @@ in canonical form (`terms.canonical`); a byte that is not UTF-8 is no letter.
 A field matches where one of its values compares as asked (see `fields`) **and** the line holds, as it is written, what
 an index can look for: the terms and literals of `clauses.field_terms` and `clauses.field_literals`, and the name. These
 are in every line that a program has written. Not found is only what no program writes so: letters and digits of ASCII
-as \u escapes (and the Kelvin sign and the long s, which count as k and s), and, where a plain number is wanted, one with
-an exponent or zeros in front: 5 finds 5, 5.0 and "5.00", but neither 5e0 nor 005.
+as \u escapes (and the Kelvin sign and the long s, which count as k and s), and, where a plain number is wanted, one
+with an exponent or zeros in front: 5 finds 5, 5.0 and "5.00", but neither 5e0 nor 005.
 
 NOT matches what its part does not: also lines without a time, a level or the field.
 """

@@ -103,6 +103,8 @@ class Backend:
                 writer.end_source(complete=run.complete, byte_count=run.byte_count)
         assert await self.catalog.replace(WORKSPACE, [each.split.id for each in old], writer.finish())
         if remove:
+            assert self.library is not None
+            self.library.forget(WORKSPACE, {each.split.id for each in old})
             for published in old:
                 remove_tree(split_path(self.root, WORKSPACE, published.split.id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from loganalyzer.importer.v1 import importer_pb2
 from loganalyzer.search.v1 import search_pb2
 from services.importer.messages import Message, TaskSpec
 from services.importer.planning import coverage
-from services.importer.reading import Limits, Reason
+from services.importer.reading import Limits, LineBlocks, Reason
 from services.importer.task import Task, TaskCancelled
 from services.importer.task_tail import TailBatches
 
@@ -359,13 +359,21 @@ def test_what_was_read_is_handed_over_when_the_importer_asks(
     assert not desk.flush_asked
 
 
-@pytest.mark.parametrize(("tick", "slow"), [(0.3, True), (0.01, False)])
+@pytest.mark.parametrize(("seconds", "slow"), [(0.3, True), (0.01, False)])
 def test_lines_of_a_slow_source_do_not_wait_for_a_full_split(
-    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch, tick: float, slow: bool
+    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch, seconds: float, slow: bool
 ) -> None:
-    monkeypatch.setattr("services.importer.reading.lines._BLOCK", 971)
     desk = Desk(tmp_path, split_bytes=1 << 20)
-    desk.tick, desk.number = tick, 1
+
+    class SlowBlocks(LineBlocks):
+        def __iter__(self) -> Iterator[list[bytes]]:
+            for lines in super().__iter__():
+                desk.now += seconds
+                yield lines
+
+    monkeypatch.setattr("services.importer.task_run.LineBlocks", SlowBlocks)
+    monkeypatch.setattr("services.importer.reading.lines._BLOCK", 397)
+    desk.tick, desk.number = 0.02, 1
     desk.run(logs[0])
     assert (len(desk.published) > 3) == slow
     assert desk.lines()["abcx0x0"] == logs[0].read_bytes().split(b"\n")

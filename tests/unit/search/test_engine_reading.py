@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loganalyzer.search.v1 import query_pb2
-from services.search.index import SCHEMA_VERSION, grams
+from services.search.index import NO_TIME, SCHEMA_VERSION, SUPPORTED, grams
 from services.search.index.engine import TantivySplit
 from services.search.index.frames import FrameReader
 from services.search.index.scanner import ScannedSplit
@@ -156,6 +157,39 @@ def test_frames_outside_of_the_times_that_are_asked_for_are_not_read(folder: Pat
     split = opened(folder)
     assert split.candidates(query).reads <= 100
     assert split.count(query) == 100
+
+
+@pytest.mark.parametrize(("low", "high", "found"), [(100, 3_000, 2_900), (1_000, 1_010, 10), (3_990, 9_000, 10)])
+def test_frames_that_hold_only_some_of_the_times_are_read(folder: Path, low: int, high: int, found: int) -> None:
+    times = tree.time_range(EPOCH + low * 1_000_000, EPOCH + high * 1_000_000)
+    split, query = opened(folder), normalise(tree.all_of([tree.regex("l[i]ne"), times]))
+    assert split.count(query) == found
+    assert [hit.row for batch in split.walk(query, Order.OLDEST) for hit in batch.hits] == list(
+        range(low, min(high, LINES))
+    )
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_hits_of_the_same_time_in_different_frames_come_in_order_of_rows(tmp_path: Path, version: int) -> None:
+    chosen = random.Random(3)
+    times = [NO_TIME, *(EPOCH + step for step in range(12))]
+    rows = [Row(b"%d %s" % (number, b"." * 300), chosen.choice(times)) for number in range(2_000)]
+    write_split(tmp_path, [Source(rows)], version=version)
+    engine, oracle = both(tmp_path / "default" / "s1")
+    for query in (tree.EVERYTHING, tree.regex("[0-9]")):
+        for order in Order:
+            every = oracle.top(query, order, len(rows)).hits
+            for after in (None, *(After(hit.time, hit.row) for hit in (every[700], every[1_900]))):
+                expected = every if after is None else every[every.index(RowHit(after.time, after.row)) + 1 :]
+                again = opened(tmp_path / "default" / "s1")
+                assert [hit for batch in again.walk(query, order, after) for hit in batch.hits] == expected
+            assert engine.top(query, order, 50).hits == every[:50]
+
+
+def test_an_empty_line_is_found_and_what_stands_behind_the_last_line_feed_is_none(tmp_path: Path) -> None:
+    write_split(tmp_path, [Source([Row(raw) for raw in (b"", b"a", b"", b"b")])])
+    split = opened(tmp_path / "default" / "s1")
+    assert [split.count(tree.regex(pattern)) for pattern in ("^$", "$", "^", "x*$", r"\b$")] == [2, 4, 4, 4, 2]
 
 
 def both(folder: Path) -> tuple[SplitReader, SplitReader]:

@@ -189,6 +189,7 @@ def test_fields_are_found_in_json_and_in_text(query: str, line: str) -> None:
         ("a:5", "a=005"),
         ("abc:x", '{"\\u0061bc":"x"}'),
         ("user:b?b", "user=bb"),
+        ('user:"bob é"', "user: bob été"),
         ("a:xs", '{"a":"x\\u017f"}'),
         ("a:x\u017f", '{"a":"x\\u017f"}'),
     ],
