@@ -170,10 +170,16 @@ def test_frames_that_hold_only_some_of_the_times_are_read(folder: Path, low: int
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_hits_of_the_same_time_in_different_frames_come_in_order_of_rows(tmp_path: Path, version: int) -> None:
+@pytest.mark.parametrize("falling", [False, True])
+def test_hits_of_the_same_time_in_different_frames_come_in_order_of_rows(
+    tmp_path: Path, version: int, falling: bool
+) -> None:
     chosen = random.Random(3)
-    times = [NO_TIME, *(EPOCH + step for step in range(12))]
-    rows = [Row(b"%d %s" % (number, b"." * 300), chosen.choice(times)) for number in range(2_000)]
+    rows = []
+    for number in range(2_000):
+        # Either any time in any frame, or later lines are older, and neighbouring frames share a time.
+        near = EPOCH - number // 150 + chosen.randrange(2) if falling else EPOCH + chosen.randrange(12)
+        rows.append(Row(b"%d %s" % (number, b"." * 300), NO_TIME if chosen.random() < 0.1 else near))
     write_split(tmp_path, [Source(rows)], version=version)
     engine, oracle = both(tmp_path / "default" / "s1")
     for query in (tree.EVERYTHING, tree.regex("[0-9]")):
