@@ -79,12 +79,10 @@ class _Workspaces(workspace_pb2_grpc.WorkspaceServiceServicer):
 async def _serving(data: Path, workers: int) -> AsyncIterator[tuple[str, psutil.Process]]:
     """The address and the process that was started, when all workers serve."""
     async with InProcess(_Workspaces(), workspace_pb2_grpc.add_WorkspaceServiceServicer_to_server) as beside:  # type: ignore[abstract]  # only what is called
-        run = data / "run" / f"bench-{workers}"
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "KIT_DATA_DIR": str(data),
-            "KIT_REGISTRY": str(run),
             "KIT_WORKERS": str(workers),
             "KIT_REGISTER": "1",
             "KIT_LISTEN": "127.0.0.1:0",

@@ -97,6 +97,7 @@ class Task:
         self._meter = Meter(self.limits)
         self._told = self._started = now()
         self._whole_files: dict[int, int] = {}
+        self._first: bool | None = None
 
     def run(self) -> None:
         """Does it all; raises TaskCancelled. After an exception nothing unfinished is left."""
@@ -163,7 +164,14 @@ class Task:
         age = now - self._oldest
         if age >= _OLD_SECONDS and self._waited >= age * _WAITED:
             return True
-        return self.spec.number == self._ordinal == 0 and now - self._started >= FIRST_SECONDS
+        return self._ordinal == 0 and now - self._started >= FIRST_SECONDS and self._is_first()
+
+    def _is_first(self) -> bool:
+        """Whether nothing of the import is there yet, whichever of its tasks has begun first; looked up once."""
+        if self._first is None:
+            folder = Path(self.spec.splits) / self.spec.workspace
+            self._first = next(folder.glob(f"{self.spec.import_id}-*"), None) is None
+        return self._first
 
     def _check(self) -> None:
         """Stops when that is wanted, and tells how far it is, four times a second."""

@@ -56,6 +56,18 @@ def test_every_state_has_its_followers_and_can_reach_an_end() -> None:
         assert reached & ENDS
 
 
+def test_only_what_works_succeeds_or_fails_and_only_what_is_paused_is_queued_again() -> None:
+    before = {state: {one for one, after in TRANSITIONS.items() if state in after} for state in State}
+    assert before == {
+        State.QUEUED: {State.PAUSED},
+        State.RUNNING: {State.QUEUED},
+        State.PAUSED: {State.QUEUED, State.RUNNING},
+        State.SUCCEEDED: {State.RUNNING},
+        State.FAILED: {State.QUEUED, State.RUNNING},
+        State.CANCELLED: {State.QUEUED, State.RUNNING, State.PAUSED},
+    }
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_the_store_goes_only_where_the_table_leads(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

@@ -34,12 +34,6 @@ def test_a_plain_file_gives_its_lines_and_keeps_carriage_returns(tmp_path: Path)
     assert content.unterminated == 1
 
 
-def test_an_empty_file_is_a_member_without_lines(tmp_path: Path) -> None:
-    content = Content(written(tmp_path, "a.log", b""))
-    assert content.members == {"a.log": []}
-    assert not content.problems
-
-
 def test_lines_longer_than_a_block_are_put_together(tmp_path: Path) -> None:
     long = b"x" * (3 << 20)
     assert Content(written(tmp_path, "a.log", b"a\n" + long + b"\nb\n")).members == {"a.log": [b"a", long, b"b"]}

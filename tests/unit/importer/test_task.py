@@ -84,7 +84,6 @@ class Desk:
         self.tailed = False
         self.takes = True
         self.kill_at: int | None = None
-        self.number = 0
         self.now = 0.0
         #: Seconds that go by whenever the time is asked for.
         self.tick = 0.0
@@ -125,7 +124,7 @@ class Desk:
             import_name="workspaces/default/imports/abc",
             workspace="default",
             splits=str(self.folder),
-            number=self.number,
+            number=0,
             ordinal=len(self.published),
             files=[(number, path.name, str(path)) for number, path in enumerate(paths)],
             covered={source: (one.lines, one.bytes, one.complete) for source, one in covered.items()},
@@ -240,7 +239,8 @@ def test_a_cancelled_task_leaves_no_open_split(tmp_path: Path, logs: list[Path])
 
 def test_progress_is_told_with_what_is_not_in_a_split_yet(tmp_path: Path, logs: list[Path]) -> None:
     desk = Desk(tmp_path, split_bytes=1 << 20)
-    desk.tick, desk.number = 0.2, 1
+    desk.tick = 0.2
+    (tmp_path / "default" / "abc-00007-00000").mkdir(parents=True)  # not the first lines of the import
     desk.run(*logs[:2])
     last = [message for message in desk.messages if message["op"] == "progress"][-1]
     assert (last["lines"], last["files"]) == (sum(map(len, desk.lines().values())), 2)
@@ -373,19 +373,22 @@ def test_lines_of_a_slow_source_do_not_wait_for_a_full_split(
 
     monkeypatch.setattr("services.importer.task_run.LineBlocks", SlowBlocks)
     monkeypatch.setattr("services.importer.reading.lines._BLOCK", 397)
-    desk.tick, desk.number = 0.02, 1
+    desk.tick = 0.02
+    (tmp_path / "default" / "abc-00007-00000").mkdir(parents=True)
     desk.run(logs[0])
     assert (len(desk.published) > 3) == slow
     assert desk.lines()["abcx0x0"] == logs[0].read_bytes().split(b"\n")
 
 
-@pytest.mark.parametrize(("number", "splits"), [(0, 2), (1, 1)])
+@pytest.mark.parametrize(("begun", "splits"), [(False, 2), (True, 1)])
 def test_the_first_lines_of_an_import_are_handed_over_early(
-    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch, number: int, splits: int
+    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch, begun: bool, splits: int
 ) -> None:
+    if begun:  # another task of the import
+        (tmp_path / "default" / "abc-00007-00000").mkdir(parents=True)
     monkeypatch.setattr("services.importer.reading.lines._BLOCK", 97)
     desk = Desk(tmp_path, split_bytes=1 << 20)
-    desk.tick, desk.number = 0.05, number
+    desk.tick = 0.05
     desk.run(logs[0])
     assert len(desk.published) == splits
 
