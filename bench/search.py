@@ -35,6 +35,8 @@ from tests.e2e.product import Product
 PARENT = "workspaces/default"
 SERVICE = "/loganalyzer.search.v1.SearchService/"
 BATCH = 250
+#: Seconds without a change after which index care is taken to be done: it lets splits settle for a minute.
+CARE_QUIET = 75.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,9 +65,24 @@ def _build(data: Path) -> None:
     try:
         result = product.import_all(*sources, seconds=3600)
         assert result["state"] == "SUCCEEDED", result
-        print(f"imported {int(result['byteCount']) / 1e6:.0f} MB, {int(result['lineCount']):,} lines")
+        print(f"imported {int(result['byteCount']) / 1e6:.0f} MB, {int(result['lineCount']):,} lines", flush=True)
+        _wait_for_care(data / "splits")
     finally:
         product.stop()
+
+
+def _wait_for_care(folder: Path) -> None:
+    """Until index care has left the files of the splits alone for longer than it waits before it joins them."""
+    seen: set[Path] = set()
+    quiet = time.monotonic()
+    while time.monotonic() < quiet + CARE_QUIET:
+        now = {path for path in folder.rglob("*") if path.suffix in {".bin", ".zst"}}
+        if now != seen:
+            seen, quiet = now, time.monotonic()
+        time.sleep(1)
+    splits = [path for path in seen if path.suffix == ".zst"]
+    indexed = sum(path.with_name("grams.bin").exists() for path in splits)
+    print(f"{len(splits)} splits, {indexed} with a block index", flush=True)
 
 
 class _Workspaces(workspace_pb2_grpc.WorkspaceServiceServicer):

@@ -2,7 +2,7 @@
 
     service.py    the RPCs: proto <-> domain (requests.py, present.py, spool.py)
     jobs.py       all imports: started, paused, resumed, cancelled; records.py their states
-    runner.py     one import: found (finding.py), planned (planning.py), its tasks done (tasks.py, publishing.py), finished
+    runner.py     one import: found (finding.py), planned (planning.py), read (tasks.py, publishing.py), finished
     deciding.py   what is new in a file: marks.py, identity.py, comparing.py; claims.py: one reader at a time
     follow.py     an import that goes on; watching.py hears of changes, tails.py hands lines to listeners
     progress.py   how far it is

@@ -187,14 +187,18 @@ class SplitWriter:
         # An import spends its time in this loop: what can be done for a whole frame is done outside of it. Making all
         # documents first, or from a dict, or as JSON, was slower.
         add, make = self._writer.add_document, tantivy.Document
-        for terms, when, row, level in zip(text.split("\n"), times, count(self._rows), levels, strict=False):
-            document = make()
-            document.add_text(BODY, terms)
-            if when != NO_TIME:
-                document.add_integer(TIME, when)
-            document.add_unsigned(ROW, row)
-            document.add_unsigned(LEVEL, level)
-            add(document)
+        try:
+            for terms, when, row, level in zip(text.split("\n"), times, count(self._rows), levels, strict=False):
+                document = make()
+                document.add_text(BODY, terms)
+                if when != NO_TIME:
+                    document.add_integer(TIME, when)
+                document.add_unsigned(ROW, row)
+                document.add_unsigned(LEVEL, level)
+                add(document)
+        except ValueError:
+            self._writer.commit()  # tells what has stopped the engine's thread: no room on the disk, say
+            raise
         self._rows += end - start
 
     def _note_times(self, times: list[int]) -> None:

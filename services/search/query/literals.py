@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from services.search.index.terms import LONG
+from services.search.index.terms import LONG, runs
 from services.search.index.trigrams import fold_bytes
 from services.search.query.clauses import field_literals
+from services.search.query.folding import written_runs
 from services.search.query.patterns import canonical_pattern
 from services.search.query.regex_literals import GAP, clauses_of
 from services.search.query.tree import Query, operands
@@ -43,11 +44,11 @@ def _required(query: Query) -> list[tuple[bytes, ...]]:
         case "or":
             return _together([required(part) for part in operands(query)])
         case "term":
-            return _each(_parts(query.term.text))
+            return _each_term([query.term.text])
         case "phrase":
-            return _each(part for text in query.phrase.terms for part in _parts(text))
+            return _each_term(query.phrase.terms)
         case "cased":
-            return _each(fold_bytes(text.encode()) for text in query.cased.terms)
+            return _each(fold_bytes(word.encode()) for word in written_runs(" ".join(query.cased.terms)))
         case "substring" if query.substring.case_sensitive:
             return _each([fold_bytes(query.substring.text.encode())])
         case "substring":
@@ -58,8 +59,10 @@ def _required(query: Query) -> list[tuple[bytes, ...]]:
             return [tuple(dict.fromkeys(clause)) for clause in choices if all(clause)]
         case "wildcard":
             return _each(part for piece in _fixed(query.wildcard.pattern) for part in _parts(piece))
+        case "fuzzy" if query.fuzzy.distance < 1:
+            return _each_term([query.fuzzy.text])
         case "fuzzy":
-            return _fuzzy(query.fuzzy.text, query.fuzzy.distance)
+            return _fuzzy(query.fuzzy.text, min(query.fuzzy.distance, 2))
         case "field":
             return list(field_literals(query.field))
         case _:
@@ -68,6 +71,11 @@ def _required(query: Query) -> list[tuple[bytes, ...]]:
 
 def _each(parts: Iterable[bytes]) -> list[tuple[bytes, ...]]:
     return [(part,) for part in parts if len(part) >= _SHORTEST]
+
+
+def _each_term(texts: Iterable[str]) -> list[tuple[bytes, ...]]:
+    """Of texts that may hold separators: what stands between them may be another separator in the line."""
+    return _each(part for text in texts for run in runs(text) for part in _parts(run))
 
 
 def _together(parts: Sequence[Clauses]) -> list[tuple[bytes, ...]]:

@@ -123,6 +123,23 @@ subjects = st.builds(
 )
 
 
+_rough_parts = st.one_of(
+    _texts,
+    st.text(alphabet="ab\u212aſİi\u0307é日 -<_*?~", max_size=8),
+    st.sampled_from(["alpha beta", "<   İ", "İ i\u0307", "Foo\u212a", "ſſſ-alpha", "alpha\n", "z" * 130 + " a", "Ⓐⓐ"]),
+)
+#: Nodes whose texts are as nobody parses them: with separators, capital letters, nothing, numbers out of range.
+rough = st.one_of(
+    st.builds(lambda text: query_pb2.Query(term=query_pb2.Term(text=text)), _rough_parts),
+    st.lists(_rough_parts, max_size=3).map(lambda texts: query_pb2.Query(phrase=query_pb2.Phrase(terms=texts))),
+    st.lists(_rough_parts, max_size=3).map(tree.cased),
+    st.builds(tree.fuzzy, _rough_parts, st.integers(-1, 4)),
+    st.builds(tree.wildcard, _rough_parts),
+    st.builds(tree.substring, _rough_parts, case_sensitive=st.booleans()),
+    st.builds(tree.field, st.sampled_from(NAMES) | _rough_parts, st.integers(0, 7), _rough_parts),
+)
+
+
 # A query and a line that was made for it: most of them match, which what is made by chance seldom does.
 #: Values that JSON writes with escapes.
 values = st.text(alphabet='abKſİéι .-&<"\\/\n\t1205', min_size=1, max_size=14) | st.sampled_from(
@@ -187,7 +204,18 @@ def _met_text(draw: st.DrawFn) -> tuple[query_pb2.Query, bytes]:
     return query, line.encode()
 
 
+@st.composite
+def _met_rough(draw: st.DrawFn) -> tuple[query_pb2.Query, bytes]:
+    query = draw(rough)
+    node = getattr(query, query.WhichOneof("node") or "all")
+    texts = list(getattr(node, "terms", [])) or [getattr(node, "text", ""), getattr(node, "value", "")]
+    text = draw(st.sampled_from([" ", "", "-", "i\u0307"])).join(texts).replace("\n", " ")
+    changed = draw(st.sampled_from([str, str.lower, str.upper, lambda text: text.replace(" ", "/")]))
+    query = draw(st.sampled_from([query, query, tree.inverse(query), tree.any_of([query, tree.term("alpha")])]))
+    return query, (draw(st.sampled_from(["", " ", "x "])) + changed(text) + draw(st.sampled_from(["", " y"]))).encode()
+
+
 #: (query, subject) of which many match.
-met = st.tuples(_met_field() | _met_text(), subjects).map(
+met = st.tuples(_met_field() | _met_text() | _met_rough(), subjects).map(
     lambda drawn: (drawn[0][0], replace(drawn[1], raw=drawn[0][1]))
 ) | st.tuples(any_trees | leaves, subjects)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from loganalyzer.search.v1 import query_pb2
+from services.search.index.trigrams import fold_bytes
 from services.search.query import normalise, parse, tree
 from services.search.query.literals import required
+from services.search.query.predicate import SubjectLine, compile_predicate
 from services.search.query.regex_literals import GAP, clauses_of
 
 
@@ -82,6 +85,25 @@ def test_literals_of_each_node(query: str, clauses: list[list[str]]) -> None:
 )
 def test_literals_of_a_pattern(pattern: str, clauses: list[set[str]]) -> None:
     assert [set(clause) for clause in clauses_of(pattern, False)] == clauses
+
+
+@pytest.mark.parametrize(
+    ("query", "line", "clauses"),
+    [
+        (query_pb2.Query(cased=query_pb2.Cased(terms=["<   \u0130"])), " <   i\u0307\u0130", []),
+        (query_pb2.Query(cased=query_pb2.Cased(terms=["Foo, Bar"])), "Foo/Bar", ["foo", "bar"]),
+        (query_pb2.Query(term=query_pb2.Term(text="foo, BAR")), "Foo/Bar", ["foo", "bar"]),
+        (query_pb2.Query(phrase=query_pb2.Phrase(terms=["-foo", "b-\u212aar", "x"])), "foo.b.Kar.x", ["foo", "kar"]),
+        (tree.fuzzy("Foo, Bar", 0), "foo/bar", ["foo", "bar"]),
+        (tree.fuzzy("Foo, Bar", -1), "foo/bar", ["foo", "bar"]),
+        (tree.fuzzy("colourful", 2_000_000_000), "colorfuls", ["col|our|ful"]),
+    ],
+)
+def test_literals_of_trees_that_no_text_is_parsed_to(query: query_pb2.Query, line: str, clauses: list[str]) -> None:
+    """Terms of a tree may hold separators: the finding of the fuzzer with seed 614595090."""
+    assert compile_predicate(query)(SubjectLine(line.encode()))
+    wanted = [tuple(text.encode() for text in clause.split("|")) for clause in clauses]
+    assert list(required(query)) == list(required(normalise(query))) == wanted
 
 
 def test_a_clause_with_too_many_literals_is_left_out() -> None:
