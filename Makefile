@@ -49,6 +49,7 @@ soak: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python -m pytest tests/e2e/test_kill.py tests/integration/server/idempotency/test_kills.py --kills 20 $(ARGS)
 	$(BIN)/python -m pytest tests/integration/server/test_rolling.py tests/conformance/test_three_hops.py --restarts 10 $(ARGS)
+	$(BIN)/python -m pytest tests/e2e/test_import_kills.py --kills 200 $(ARGS)
 
 # Feeds the query parser and the archive readers with what nobody would write, for MINUTES each.
 MINUTES ?= 60
