@@ -135,7 +135,7 @@ async def _measure(data: Path, workers: int, options: argparse.Namespace) -> Non
         print(f"# {workers} worker{'s' * (workers > 1)}, {len(queries):,} distinct queries")
         for name, fields in (("count only", None), ("page of 1", 1), ("page of 10", 10)):
             if "batch" in parts:
-                rate, busy = await _batches(channels[: 2 * workers], supply, fields, options.seconds, process)
+                rate, busy = await _batches(channels[: 4 * workers], supply, fields, options.seconds, process)
                 print(f"batch, {name:11} {rate:9,.0f} queries/s   {busy}", flush=True)
         peak = 0.0
         if "unary" in parts or "open" in parts:

@@ -15,8 +15,9 @@ A queue is worked off at a speed: seconds of such calls begun for each second in
 calls run one after the other on the event loop, and 50 where fifty of them wait for a database at a time. The sum of
 the times in a queue divided by the speed is the wait behind it, whatever is mixed in it. Old departures fade: the last
 few dozen say nearly all. What a method takes may have changed since its calls came, so the number of those that wait
-and the time between two departures say it a second time, and the shorter of the two waits is believed. Only what lies between two departures counts: the first to wait may have done so while the
-loop accepted a thousand others. Before a few are known, nothing is said.
+and the time between two departures say it a second time, and the shorter of the two waits is believed. Only what lies
+between two departures counts: the first to wait may have done so while the loop accepted a thousand others. Before a
+few are known, nothing is said.
 
 Invariants: least <= mean once something is known; a wait is never negative.
 """

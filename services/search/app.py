@@ -52,7 +52,6 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
         await answers.close()
         executor.shutdown(wait=False, cancel_futures=True)
 
-    care = CareProcess(config, clock=clock)
     server = kit.Server("search", errors={QuerySyntaxError: unreadable_query}, audit=True)
     server.add(service, search_pb2_grpc.add_SearchServiceServicer_to_server)
     server.on_start(neighbours.open)
@@ -64,8 +63,6 @@ def build(config: Config, *, clock: Clock = SYSTEM) -> kit.Server:
         care = CareProcess(config, clock=clock)
         server.on_start(care.start)
         server.on_stop(care.stop)
-    server.on_start(care.start)
-    server.on_stop(care.stop)
     server.depends_on("database", catalog.ping)
     server.depends_on("disk", DiskSpace(config.splits))
     server.depends_on("workspace", GrpcHealth(neighbours.channel_to_workspace), required=False)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from google.rpc import status_pb2
-
 from kit.errors import InvalidArgument, StatusError
 from loganalyzer.search.v1 import search_pb2
 from services.search import requests
 from services.search.job import Job, Jobs
-from services.search.pages import plan_of, response_of, stats_of
+from services.search.pages import fill, plan_of
 from services.search.query import QuerySyntaxError, key_of
 from services.search.seam import Answer, Plan, Snapshot
 
@@ -48,35 +46,29 @@ class Batches:
         step = LARGEST_BATCH if request.count_only else SLICE
         for at in range(0, len(wanted), step):
             part = wanted[at : at + step]
-            asked = await self._jobs.blocking(lambda: _understood(part, snapshot, request))  # noqa: B023 - waited for
+            asked = await self._jobs.blocking(lambda: _understood(self._jobs, part, snapshot, request))  # noqa: B023 - waited for
             plans = [each.plan for each in asked if isinstance(each, _Asked)]
             found = await self._jobs.index.answers(snapshot, plans)
-            results = await self._jobs.blocking(lambda: _results(asked, found))  # noqa: B023 - waited for
-            for result in results:
-                size += result.ByteSize()
-                if size > ANSWER_BYTES and answer.results:
-                    return answer
-                answer.results.append(result)
+            grown = await self._jobs.blocking(lambda: _add(asked, found, answer, size))  # noqa: B023 - waited for
+            if grown is None:
+                return answer
+            size = grown
         return answer
 
 
 def _understood(
-    wanted: Sequence[search_pb2.SearchRequest], snapshot: Snapshot, batch: search_pb2.BatchSearchRequest
+    jobs: Jobs, wanted: Sequence[search_pb2.SearchRequest], snapshot: Snapshot, batch: search_pb2.BatchSearchRequest
 ) -> list[_Asked | StatusError]:
     asked: list[_Asked | StatusError] = []
     for request in wanted:
         try:
             if request.parent and request.parent != batch.parent:
                 raise requests.invalid("parent", "must be empty or that of the batch")
-            query = requests.query_of(
-                request.query,
-                request.start_time if request.HasField("start_time") else None,
-                request.end_time if request.HasField("end_time") else None,
-            )
+            query, now = jobs.query_of(request)
             if batch.count_only:
                 asked.append(_Asked(Job(snapshot.workspace, snapshot, query, b""), Plan(query=query, limit=0)))
                 continue
-            job = Job(snapshot.workspace, snapshot, query, key_of(query))
+            job = Job(snapshot.workspace, snapshot, query, key_of(query), now)
             asked.append(_Asked(job, plan_of(request, job)))
         except QuerySyntaxError as error:
             asked.append(requests.unreadable_query(error))
@@ -85,27 +77,28 @@ def _understood(
     return asked
 
 
-def _results(
-    asked: Sequence[_Asked | StatusError], found: Sequence[Answer | StatusError]
-) -> list[search_pb2.BatchSearchResult]:
+def _add(
+    asked: Sequence[_Asked | StatusError],
+    found: Sequence[Answer | StatusError],
+    answer: search_pb2.BatchSearchResponse,
+    size: int,
+) -> int | None:
+    """Adds results to an answer of `size` bytes, and gives its size then; None once it is full."""
     answers = iter(found)
-    results: list[search_pb2.BatchSearchResult] = []
     for each in asked:
-        answer = next(answers) if isinstance(each, _Asked) else each
-        if isinstance(answer, StatusError):
-            results.append(search_pb2.BatchSearchResult(error=_status(answer)))
-            continue
-        assert isinstance(each, _Asked)
-        if not answer.lines:
-            cost, done = answer.done.cost, answer.done
-            response = search_pb2.SearchResponse(total_size=done.total, stats=stats_of(cost, "index"))
+        one = next(answers) if isinstance(each, _Asked) else each
+        # Made where they belong: to copy a message costs more than to make it.
+        result = answer.results.add()
+        if isinstance(one, StatusError):
+            result.error.CopyFrom(one.to_status())
         else:
-            response = response_of(answer, each.job, each.plan)
-        response.stats.cost.nanos = round(answer.done.cost.seconds * 1e9) % 1_000_000_000
-        response.stats.cost.seconds = int(answer.done.cost.seconds)
-        results.append(search_pb2.BatchSearchResult(response=response))
-    return results
-
-
-def _status(error: StatusError) -> status_pb2.Status:
-    return error.to_status()
+            assert isinstance(each, _Asked)
+            fill(result.response, one, each.job, each.plan)
+            seconds = one.done.cost.seconds
+            result.response.stats.cost.nanos = round(seconds * 1e9) % 1_000_000_000
+            result.response.stats.cost.seconds = int(seconds)
+        size += result.ByteSize()
+        if size > ANSWER_BYTES and len(answer.results) > 1:
+            del answer.results[-1]
+            return None
+    return size

@@ -161,9 +161,8 @@ def candidates_of(view: View, plan: Plan, *, ordered: bool = True) -> tuple[list
     """The splits that may hold hits, if wanted in the order in which their first hits may come."""
     bounds = plan.prepared.bounds
     everything = bounds.undated and not bounds.empty
-    splits = [each for each in view.searchable if everything or _may_match(each, bounds)]
-    if ordered:
-        splits.sort(key=lambda published: first_key(published, plan.order))
+    found = _in_order(view, plan.order) if ordered else view.searchable
+    splits = list(found) if everything else [each for each in found if _may_match(each, bounds)]
     lines = view.stored_lines if everything else sum(published.split.line_count for published in splits)
     return splits, Cost(len(splits), len(view.splits) - len(splits), lines)
 
@@ -178,6 +177,15 @@ def query_of(view: View, plan: Plan, published: Published) -> Query:
     operands.add().CopyFrom(plan.query)
     getattr(operands.add(), "not").operand.source_ids.ids.extend(hidden)
     return prepare(normalise(query))
+
+
+def _in_order(view: View, order: Order) -> tuple[Published, ...]:
+    """The splits that hold lines, in the order in which their first hits may come."""
+    found = view.sorted.get(order)
+    if found is None:
+        found = tuple(sorted(view.searchable, key=lambda published: first_key(published, order)))
+        view.sorted[order] = found
+    return found
 
 
 def _may_match(published: Published, bounds: Bounds) -> bool:

@@ -10,7 +10,7 @@ from loganalyzer.search.v1 import search_pb2
 from services.search.query.highlight import Highlighter
 from services.search.seam import LogLine
 
-__all__ = ["Highlighter", "batches", "fitting", "message_of", "nearest", "timestamp_of"]
+__all__ = ["SHOWN_BYTES", "Highlighter", "batches", "fitting", "message_of", "nearest", "timestamp_of"]
 
 #: Bytes of a line that are shown.
 SHOWN_BYTES = 512 << 10

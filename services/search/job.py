@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from opentelemetry import trace
 
+from kit.clock import SYSTEM, Clock
 from loganalyzer.search.v1 import query_pb2, search_pb2
 from services.search import requests
 from services.search.query import key_of
@@ -34,12 +35,16 @@ _tracer = trace.get_tracer("loganalyzer.search")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`key` is equal for queries that mean the same."""
+    """`key` is equal for queries that mean the same.
+
+    `now`: the query has relative times, which were counted from then, in microseconds since 1970.
+    """
 
     workspace: str
     snapshot: Snapshot
     query: query_pb2.Query
     key: bytes
+    now: int | None = None
 
     def span(self) -> trace.Span:
         """The span of the search, not yet ended."""
@@ -51,20 +56,33 @@ class Job:
 class Jobs:
     """Makes jobs, and runs blocking work in threads."""
 
-    def __init__(self, index: LogIndex, workspaces: Workspaces, executor: Executor) -> None:
+    def __init__(self, index: LogIndex, workspaces: Workspaces, executor: Executor, *, clock: Clock = SYSTEM) -> None:
         self.index = index
+        self._clock = clock
         self._workspaces = workspaces
         self._executor = executor
 
     async def make(self, request: Asks) -> Job:
         """The job of a request. InvalidArgument, NotFound and so on where there is none; QuerySyntaxError as well."""
         workspace = requests.workspace_of(request.parent)
+        query, now = self.query_of(request)
+        return Job(workspace, await self.snapshot(workspace), query, key_of(query), now)
+
+    def query_of(self, request: Asks) -> tuple[query_pb2.Query, int | None]:
+        """The query in normal form and `Job.now`. Each page counts relative times from where the first one did.
+
+        What is asked again in the same second is the same query.
+        """
+        token = request.page_token if isinstance(request, search_pb2.SearchRequest) else ""
+        known = requests.now_of(token)
+        now = int(self._clock.wall()) * 1_000_000 if known is None else known
         query = requests.query_of(
             request.query,
             request.start_time if request.HasField("start_time") else None,
             request.end_time if request.HasField("end_time") else None,
+            now=now,
         )
-        return Job(workspace, await self.snapshot(workspace), query, key_of(query))
+        return query, now if requests.is_relative(request.query, now) else None
 
     async def snapshot(self, workspace: str) -> Snapshot:
         """What a workspace holds now, if it can be searched (`Workspaces.require`)."""

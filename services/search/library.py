@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-import zstandard
-
 from kit.errors import DataLoss
+from kit.observe import get_logger
 from loganalyzer.search.v1 import search_pb2
 from services.search.catalog import Published
+from services.search.guarded import DAMAGED, GuardedSplit, is_damage
 from services.search.index import SUPPORTED, SplitWriter, read_meta, split_path
 from services.search.index.engine import TantivySplit
 from services.search.index.layout import remove_tree
@@ -19,8 +19,7 @@ from services.search.lru import LruCache
 
 __all__ = ["DAMAGED", "Library"]
 
-#: What reading a split raises when its files are missing or damaged.
-DAMAGED = (OSError, ValueError, zstandard.ZstdError)
+_log = get_logger("search")
 
 Opener = Callable[[Path, FrameCache], SplitReader]
 
@@ -34,13 +33,15 @@ class Library:
         self._frames: FrameCache = LruCache(frames)
         self._opener = opener
         self._lock = threading.Lock()
+        #: Damaged splits that the log knows of.
+        self._told: set[tuple[str, str]] = set()
 
     def writer(self, workspace: str, split_id: str) -> SplitWriter:
         """Begins a split."""
         return SplitWriter(self._root, workspace, split_id)
 
     def reader(self, published: Published) -> SplitReader:
-        """The reader of a published split. DataLoss where it cannot be opened."""
+        """The reader of a published split. DataLoss where it cannot be opened, and from it where it is damaged."""
         return self._open(published.workspace, published.split.id)
 
     def check(self, workspace: str, split: search_pb2.Split) -> str:
@@ -64,6 +65,7 @@ class Library:
     def forget(self, workspace: str, split_ids: Collection[str]) -> None:
         """Lets go of splits that are not searched any more."""
         self._readers.drop(lambda key: key[0] == workspace and key[1] in split_ids)
+        self._told -= {(workspace, split_id) for split_id in split_ids}
 
     def remove(self, workspace: str) -> None:
         """Removes the folders of all splits of a workspace. Searches under way keep what they have open."""
@@ -80,8 +82,24 @@ class Library:
                 reader = self._readers.get(key)
                 if reader is None:
                     try:
-                        reader = self._opener(split_path(self._root, workspace, split_id), self._frames)
-                    except DAMAGED as error:
-                        raise DataLoss(f"split {split_id} cannot be read", reason="SPLIT_DAMAGED") from error
+                        opened = self._opener(split_path(self._root, workspace, split_id), self._frames)
+                    except BaseException as error:
+                        if not is_damage(error):
+                            raise
+                        raise self._damage(key, error) from error
+                    reader = GuardedSplit(opened, lambda error: self._damage(key, error))
                     self._readers.put(key, reader)
         return reader
+
+    def _damage(self, key: tuple[str, str], error: BaseException) -> DataLoss:
+        """The error for a split that cannot be read. It is opened again by the next search: it may be repaired."""
+        self._readers.drop(lambda each: each == key)
+        if key not in self._told:
+            self._told.add(key)
+            _log.error("split damaged", workspace=key[0], split=key[1], error=repr(error))
+        return DataLoss(
+            f"split {key[1]} cannot be read",
+            reason="SPLIT_DAMAGED",
+            domain="loganalyzer",
+            metadata={"split": key[1]},
+        )

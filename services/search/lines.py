@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from services.search.catalog import Published, View
-from services.search.index.split import Check, Line, SplitReader, unchecked
+from services.search.index.split import Check, SplitReader, unchecked
 from services.search.seam import LogLine
 
 __all__ = ["Lines"]
@@ -25,19 +25,19 @@ class Lines:
         for reader, row, _ in wanted:
             rows.setdefault(reader, []).append(row)
         lines = {reader: iter(reader.lines(its, check)) for reader, its in rows.items()}
-        return [self._line(next(lines[reader]), place) for reader, _, place in wanted]
-
-    def _line(self, line: Line, place: bytes) -> LogLine:
-        return LogLine(
-            line.run.source_id,
-            line.run.name,
-            line.number,
-            line.raw,
-            line.time,
-            line.level,
-            self._record(line),
-            place,
-        )
+        found: list[LogLine] = []
+        run = None
+        source_id = source = ""
+        for reader, _, place in wanted:
+            line = next(lines[reader])
+            if line.run is not run:
+                run = line.run
+                source_id, source = run.source_id, run.name
+            record = line.record_number
+            if record is None:
+                record = self._record_before(source_id, run.first_line)
+            found.append(LogLine(source_id, source, line.number, line.raw, line.time, line.level, record, place))
+        return found
 
     def between(self, source_id: str, first: int, last: int) -> list[LogLine]:
         """Lines `first` to `last` of a source, as far as they are there without a gap."""
@@ -53,10 +53,6 @@ class Lines:
             result += self.read([(reader, row + line, b"") for line in range(number, stop)])
             number = stop
         return result
-
-    def _record(self, line: Line) -> int:
-        record = line.record_number
-        return self._record_before(line.run.source_id, line.run.first_line) if record is None else record
 
     def _record_before(self, source_id: str, first_line: int) -> int:
         """Line number of the beginning of a record that goes on at `first_line`, the first one of a run.

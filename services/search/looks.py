@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
 from opentelemetry import trace
 
+from kit.clock import SYSTEM, Clock
 from kit.errors import FieldViolation, InvalidArgument, NotFound
 from loganalyzer.search.v1 import query_pb2, search_pb2
 from services.search import requests
 from services.search.bars import Bars, bars_for
+from services.search.budget import Budget, budget, newest
 from services.search.hits import message_of, nearest, timestamp_of
 from services.search.job import Job, Jobs
 from services.search.query import bounds_of, render
-from services.search.seam import Plan, ValuesWanted
+from services.search.query.fields import field_values
+from services.search.seam import Answer, LogLine, Order, Plan, ValuesWanted
+from services.search.tally import LINES_READ
 
 __all__ = ["Looks"]
 
+#: Parts of the time for an estimate: for the first and last hit of a histogram, and for counting every line's values.
+EDGES_SHARE, WHOLE_SHARE = 0.3, 0.5
 DEFAULT_BARS, LARGEST_BARS = 60, 1000
 DEFAULT_VALUES, LARGEST_VALUES = 10, 1000
 DEFAULT_CONTEXT, LARGEST_CONTEXT = 5, 500
@@ -24,14 +33,15 @@ DEFAULT_SOURCES, LARGEST_SOURCES = 100, 1000
 class Looks:
     """Answers what asks neither for pages nor for streams of hits."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, *, clock: Clock = SYSTEM) -> None:
         self._jobs = jobs
+        self._clock = clock
 
     async def histogram(self, request: search_pb2.GetHistogramRequest) -> search_pb2.Histogram:
         wanted = requests.number_of(request.bucket_count, "bucket_count", default=DEFAULT_BARS, largest=LARGEST_BARS)
         job = await self._jobs.make(request)
-        bars = bars_of(job, wanted)
         with trace.use_span(job.span(), end_on_exit=True):
+            bars = bars_of(job, wanted, await self._edges(job))
             found = await self._jobs.index.answer(job.snapshot, Plan(query=job.query, limit=0, histogram=bars))
         counts = (found.aggregates.histogram if found.aggregates else None) or {}
         answer = search_pb2.Histogram(total_size=found.done.total)
@@ -46,14 +56,34 @@ class Looks:
         answer.undated_count = found.done.total - sum(bucket.count for bucket in answer.buckets)
         return answer
 
+    async def _edges(self, job: Job) -> tuple[int, int] | None:
+        """Times of the first and of the last hit. None where that takes long, and where none has a time."""
+        if job.query.WhichOneof("node") in (None, "all"):
+            return None
+        # Each also counts, and keeps what it has found: if it is not done in time, the bars go on from there.
+        plans = [Plan(query=job.query, limit=1, count=True, order=order) for order in (Order.OLDEST, Order.NEWEST)]
+        try:
+            found = await budget(self._clock).part(EDGES_SHARE).spend(self._jobs.index.answers(job.snapshot, plans))
+        except TimeoutError:
+            return None
+        times = [line.time for answer in found if isinstance(answer, Answer) for line in answer.lines]
+        if len(times) < 2 or times[0] is None or times[1] is None:
+            return None
+        return times[0], times[1]
+
     async def top_values(self, request: search_pb2.GetTopValuesRequest) -> search_pb2.TopValues:
+        """Of all lines if there is time for that, else of the newest ones."""
         limit = requests.number_of(request.limit, "limit", default=DEFAULT_VALUES, largest=LARGEST_VALUES)
         if not request.field:
             raise requests.invalid("field", 'must be "level", "source" or a field of the lines')
         job = await self._jobs.make(request)
+        time = budget(self._clock)
         with trace.use_span(job.span(), end_on_exit=True):
             plan = Plan(query=job.query, limit=0, top_values=ValuesWanted(request.field, limit))
-            found = await self._jobs.index.answer(job.snapshot, plan)
+            try:
+                found = await time.part(WHOLE_SHARE).spend(self._jobs.index.answer(job.snapshot, plan))
+            except TimeoutError:
+                return await self._values_of_newest(job, request.field, limit, time)
         assert found.aggregates is not None
         top = found.aggregates.top_values
         assert top is not None
@@ -63,6 +93,30 @@ class Looks:
             total_size=found.done.total,
             is_estimate=not top.exact,
             lines_read=top.read,
+        )
+
+    async def _values_of_newest(self, job: Job, field: str, limit: int, time: Budget) -> search_pb2.TopValues:
+        values_in = _values_in(field)
+        counts: Counter[str] = Counter()
+        read = having = 0
+
+        def take(lines: Sequence[LogLine]) -> bool:
+            nonlocal read, having
+            for line in lines:
+                found = set(values_in(line))
+                counts.update(found)
+                having += bool(found)
+            read += len(lines)
+            return read < LINES_READ
+
+        sample = await newest(self._jobs, job, time, take)
+        top = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
+        return search_pb2.TopValues(
+            values=[search_pb2.ValueCount(value=value, count=count) for value, count in top],
+            line_count=having,
+            total_size=sample.total,
+            is_estimate=not sample.exact,
+            lines_read=sample.read,
         )
 
     async def explain(self, request: search_pb2.ExplainQueryRequest) -> search_pb2.QueryPlan:
@@ -142,15 +196,27 @@ class Looks:
         return answer
 
 
-def bars_of(job: Job, wanted: int) -> Bars:
-    """Bars over the times that are both in the snapshot and in the query's bounds."""
+def bars_of(job: Job, wanted: int, edges: tuple[int, int] | None = None) -> Bars:
+    """Bars over the times that are both in the snapshot and in the query's bounds, and from one edge to the other."""
     bounds = bounds_of(job.query)
     if job.snapshot.low is None or job.snapshot.high is None:
         return Bars(0, 0, 0)
-    low, high = job.snapshot.low, job.snapshot.high + 1
+    low, high = edges or (job.snapshot.low, job.snapshot.high)
+    high += 1
     low = low if bounds.low is None else max(low, bounds.low)
     high = high if bounds.high is None else min(high, bounds.high)
     return bars_for(low, high, wanted) if low < high else Bars(0, 0, 0)
+
+
+def _values_in(field: str) -> Callable[[LogLine], Collection[str]]:
+    match field:
+        case "level":
+            return lambda line: [query_pb2.Level.Name(line.level)] if line.level else []  # type: ignore[arg-type]
+        case "source":
+            return lambda line: [line.source]
+        case _:
+            values_in = field_values(field)
+            return lambda line: values_in(line.raw)
 
 
 def _lines(value: int | None, field: str) -> int:

@@ -16,7 +16,7 @@ from services.search.hits import Highlighter, batches, fitting
 from services.search.job import Job, Jobs
 from services.search.seam import Answer, Cost, Done, Hits, LogLine, Plan, Progress
 
-__all__ = ["DEFAULT_PAGE", "LARGEST_PAGE", "Pages", "plan_of", "response_of", "stats_of"]
+__all__ = ["DEFAULT_PAGE", "LARGEST_PAGE", "Pages", "fill", "plan_of", "response_of", "stats_of"]
 
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 #: Bytes of lines that are made messages of in the event loop's thread; more of them would hold it up.
@@ -39,7 +39,10 @@ class Pages:
         job = await self._jobs.make(request)
         plan = plan_of(request, job)
 
+        fresh: tuple[search_pb2.SearchResponse, bytes] | None = None
+
         async def find() -> tuple[bytes, float]:
+            nonlocal fresh
             found = await self._jobs.index.answer(job.snapshot, plan)
             cost = found.done.cost.seconds
             begun = time.thread_time()
@@ -50,13 +53,16 @@ class Pages:
                 answer, took = await self._jobs.blocking(lambda: _timed(found, job, plan))
                 cost += took
             answer.stats.cost.FromNanoseconds(round(cost * 1e9))
-            return answer.SerializeToString(), cost
+            fresh = answer, answer.SerializeToString()
+            return fresh[1], cost
 
         with trace.use_span(job.span(), end_on_exit=True) as span:
             prefix = f"search/{job.snapshot.token}/{job.workspace}"
             key = f"{prefix}/{order.value}/{limit}/{request.page_token}/".encode() + job.key
             packed, origin = await self._answers.get(key, prefix, find)
-            answer = search_pb2.SearchResponse.FromString(packed)
+            # What was just packed need not be unpacked.
+            unpack = search_pb2.SearchResponse.FromString
+            answer = fresh[0] if fresh is not None and fresh[1] is packed else unpack(packed)
             answer.stats.served_from = origin
             answer.stats.duration.FromNanoseconds(round((self._clock.now() - started) * 1e9))
             span.set_attribute("search.total", answer.total_size)
@@ -106,14 +112,24 @@ def plan_of(request: search_pb2.SearchRequest, job: Job) -> Plan:
 
 def response_of(found: Answer, job: Job, plan: Plan) -> search_pb2.SearchResponse:
     """The page with the hits that fit into it."""
-    answer = search_pb2.SearchResponse(total_size=found.done.total, stats=stats_of(found.done.cost, "index"))
+    answer = search_pb2.SearchResponse()
+    fill(answer, found, job, plan)
+    return answer
+
+
+def fill(answer: search_pb2.SearchResponse, found: Answer, job: Job, plan: Plan) -> None:
+    """Makes an empty message the page with the hits that fit into it."""
+    cost = found.done.cost
+    answer.total_size = found.done.total
+    stats = answer.stats
+    stats.splits_searched, stats.splits_pruned, stats.lines_scanned = cost.searched, cost.pruned, cost.lines
+    stats.served_from = "index"
     if found.lines:
         answer.hits.extend(fitting(found.lines, Highlighter(job.query)))
         shown = len(answer.hits)
         if found.done.more or shown < len(found.lines):
             place = found.lines[shown - 1].place
-            answer.next_page_token = requests.token_of(place, job.workspace, job.key, plan.order)
-    return answer
+            answer.next_page_token = requests.token_of(place, job.workspace, job.key, plan.order, now=job.now)
 
 
 def stats_of(cost: Cost, served_from: str) -> search_pb2.SearchStats:

@@ -19,9 +19,11 @@ from services.search.quick import plain_query
 
 __all__ = [
     "DOMAIN",
+    "is_relative",
     "list_place_of",
     "list_token_of",
     "log_of",
+    "now_of",
     "number_of",
     "order_of",
     "place_of",
@@ -41,6 +43,13 @@ _SOURCE = re.compile(r"workspaces/([a-z][a-z0-9-]{3,62})/logSources/([a-z0-9]{1,
 # Version and hash of what was asked for; the place, which only the index reads, follows.
 _TOKEN = struct.Struct(">B8s")
 _TOKEN_VERSION = 1
+# The same of a query with relative times, and the time in microseconds that they are counted from.
+_RELATIVE_TOKEN = struct.Struct(">B8sq")
+_RELATIVE_TOKEN_VERSION = 2
+#: The end of 9999, in microseconds since 1970.
+_LATEST = 253_402_300_800_000_000
+#: In every query with relative times, and in some others.
+_MAYBE_RELATIVE = re.compile(r"last:|time:.*(?:now|(?<!\d)-\d)", re.DOTALL)
 
 
 def workspace_of(parent: str) -> str:
@@ -68,16 +77,28 @@ def source_of(name: str) -> tuple[str, str]:
 
 
 def query_of(
-    text: str, start: timestamp_pb2.Timestamp | None = None, end: timestamp_pb2.Timestamp | None = None
+    text: str,
+    start: timestamp_pb2.Timestamp | None = None,
+    end: timestamp_pb2.Timestamp | None = None,
+    *,
+    now: int | None = None,
 ) -> query_pb2.Query:
-    """The normal form of a query in text form, restricted to [start, end). Raises QuerySyntaxError as well."""
+    """The normal form of a query in text form, restricted to [start, end). Raises QuerySyntaxError as well.
+
+    `now`, in microseconds, is what relative times are counted from; None is the second that the system's clock shows.
+    """
     low = None if start is None else _micros(start, "start_time")
     high = None if end is None else _micros(end, "end_time")
     if low is not None and high is not None and low > high:
         raise invalid("start_time", "must not be after end_time")
     if low is None and high is None and (plain := plain_query(text)) is not None:
         return plain
-    return normalise(with_times(parse(text), low, high))
+    return normalise(with_times(parse(text, now=now), low, high))
+
+
+def is_relative(text: str, now: int) -> bool:
+    """Whether what a query means depends on when it is asked."""
+    return _MAYBE_RELATIVE.search(text) is not None and parse(text, now=now) != parse(text, now=now + 1)
 
 
 def unreadable_query(error: QuerySyntaxError) -> InvalidArgument:
@@ -109,26 +130,50 @@ def number_of(value: int, field: str, *, default: int, largest: int | None = Non
     return value or default
 
 
-def token_of(place: bytes, workspace: str, query: bytes, order: Order) -> str:
-    """The page token of what follows `place`."""
-    packed = _TOKEN.pack(_TOKEN_VERSION, _asked(workspace, query, order)) + place
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+def token_of(place: bytes, workspace: str, query: bytes, order: Order, *, now: int | None = None) -> str:
+    """The page token of what follows `place`. `now`: the query has relative times, which were counted from then."""
+    asked = _asked(workspace, query, order)
+    if now is None:
+        head = _TOKEN.pack(_TOKEN_VERSION, asked)
+    else:
+        head = _RELATIVE_TOKEN.pack(_RELATIVE_TOKEN_VERSION, asked, now)
+    return base64.urlsafe_b64encode(head + place).decode().rstrip("=")
 
 
 def place_of(token: str, workspace: str, query: bytes, order: Order) -> bytes:
     """Where the page begins; b"" for the first one."""
     if not token:
         return b""
+    asked, _, place = _unpacked(token)
+    # Of another `now` than the token was made with the query would be another one, too.
+    if asked != _asked(workspace, query, order):
+        raise invalid("page_token", "belongs to another query, order or workspace")
+    return place
+
+
+def now_of(token: str) -> int | None:
+    """What the relative times of a query are counted from on the page that a token asks for; None where it has none.
+
+    Checked is only the form of the token: `place_of` says whether it belongs to the query.
+    """
+    return _unpacked(token)[1] if token else None
+
+
+def _unpacked(token: str) -> tuple[bytes, int | None, bytes]:
+    """(hash, now, place) of a page token."""
+    now: int | None = None
     try:
         packed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         version, asked = _TOKEN.unpack_from(packed)
+        size = _TOKEN.size
+        if version == _RELATIVE_TOKEN_VERSION:
+            _, asked, now = _RELATIVE_TOKEN.unpack_from(packed)
+            size = _RELATIVE_TOKEN.size
     except (binascii.Error, ValueError, struct.error):
         version = None
-    if version != _TOKEN_VERSION or len(packed) == _TOKEN.size:
+    if version not in (_TOKEN_VERSION, _RELATIVE_TOKEN_VERSION) or len(packed) == size or not 0 <= (now or 0) < _LATEST:
         raise invalid("page_token", "is not a token that a search gave")
-    if asked != _asked(workspace, query, order):
-        raise invalid("page_token", "belongs to another query, order or workspace")
-    return packed[_TOKEN.size :]
+    return asked, now, packed[size:]
 
 
 def list_token_of(last: tuple[str, str], asked: bytes) -> str:

@@ -44,7 +44,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         *,
         clock: Clock = SYSTEM,
     ) -> None:
-        jobs = Jobs(index, workspaces, executor)
+        jobs = Jobs(index, workspaces, executor, clock=clock)
         self._pages = Pages(jobs, answers, clock)
         self._batches = Batches(jobs)
         self._looks = Looks(jobs)

@@ -80,11 +80,7 @@ class Searches:
         for plan in plans[len(found) :]:
             try:
                 refuse(self._capabilities, plan)
-                begun = time.thread_time()
-                answer = self._answer(view, plan, flag)
-                done, cost = answer.done, answer.done.cost
-                cost = Cost(cost.searched, cost.pruned, cost.lines, time.thread_time() - begun)
-                found.append(Answer(answer.lines, answer.aggregates, Done(done.total, done.exact, done.more, cost)))
+                found.append(self._answer(view, plan, flag))
             except (DataLoss, *DAMAGED) as error:
                 return error
             except StatusError as error:
@@ -92,10 +88,14 @@ class Searches:
         return None
 
     def _answer(self, view: View, plan: Plan, flag: Flag) -> Answer:
+        begun = time.thread_time()
         if plan.limit == 0 and plan.histogram is None and plan.top_values is None:
             total, cost = execute.count(view, self._execution(view, plan, flag))
-            return Answer((), None, Done(total, True, total > 0, _cost(cost)))
-        return gathered(self.events(view, plan, flag))
+            return Answer((), None, Done(total, True, total > 0, _cost(cost, time.thread_time() - begun)))
+        answer = gathered(self.events(view, plan, flag))
+        done, spent = answer.done, answer.done.cost
+        spent = Cost(spent.searched, spent.pruned, spent.lines, time.thread_time() - begun)
+        return Answer(answer.lines, answer.aggregates, Done(done.total, done.exact, done.more, spent))
 
     def events(self, view: View, plan: Plan, flag: Flag) -> Iterator[Event]:
         """The events of a search. Blocks."""
@@ -199,5 +199,5 @@ def _place(packed: bytes, view: View, order: Order) -> execute.Place:
     return execute.Place(time if dated else None, seq, row)
 
 
-def _cost(cost: execute.Cost) -> Cost:
-    return Cost(cost.searched, cost.pruned, cost.lines)
+def _cost(cost: execute.Cost, seconds: float = 0.0) -> Cost:
+    return Cost(cost.searched, cost.pruned, cost.lines, seconds)

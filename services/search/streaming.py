@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from services.search.catalog import Published, View
-from services.search.execute import Found, Page, Place, Plan, after_of, candidates_of, first_key, key_of, query_of
+from services.search.execute import Found, Key, Page, Place, Plan, after_of, candidates_of, first_key, key_of, query_of
 from services.search.index.split import Batch, Query, RowHit, SplitReader
 from services.search.plans import CHUNK, PROGRESS_LINES, Progress
 
@@ -36,7 +37,10 @@ def stream(view: View, plan: Plan, limit: int) -> Iterator[Progress | list[Found
             plan.check()
             cursor.fill()
         else:
-            chunk.append(cursor.take())
+            # Everything that comes before the next one of any other split.
+            bound = min((each[0] for each in heap[1:3]), default=None)
+            room = CHUNK - len(chunk)
+            chunk += cursor.take(min(room, limit - sent - len(chunk)) if limit else room, bound)
             if len(chunk) == CHUNK:
                 plan.check()
                 yield chunk
@@ -103,15 +107,20 @@ class _Cursor:
         if self._hits:
             self._look()
 
-    def take(self) -> Found:
-        """The next hit."""
+    def take(self, count: int, bound: Key | None) -> list[Found]:
+        """The next hits, as far as they come before `bound`: one at least, `count` at most."""
         assert self._reader is not None
-        hit = self._hits[self._at]
-        self._at += 1
+        hits, begin, end = self._hits, self._at, min(self._at + count, len(self._hits))
+        if bound is not None and self._key(hits[end - 1]) > bound:
+            end = max(begin + 1, bisect_right(hits, bound, begin, end, key=self._key))
+        self._at = end
         if not self.empty:
             self._look()
-        return Found(Place(hit.time, self.published.seq, hit.row), self._reader)
+        seq, reader = self.published.seq, self._reader
+        return [Found(Place(time, seq, row), reader) for time, row in hits[begin:end]]
+
+    def _key(self, hit: RowHit) -> Key:
+        return key_of(hit.time, self.published.seq, hit.row, self._plan.order)
 
     def _look(self) -> None:
-        hit = self._hits[self._at]
-        self.key = key_of(hit.time, self.published.seq, hit.row, self._plan.order)
+        self.key = self._key(self._hits[self._at])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -121,6 +121,11 @@ class View:
     def searchable(self) -> tuple[Published, ...]:
         """The splits that hold lines."""
         return tuple(published for published in self.splits if published.split.line_count)
+
+    @cached_property
+    def sorted(self) -> dict[Hashable, tuple[Published, ...]]:
+        """The same in orders that were asked for: kept by whoever has sorted them, as long as the view is."""
+        return {}
 
     @cached_property
     def stored_lines(self) -> int:

@@ -21,11 +21,12 @@ from services.search.index.nodes import (
     all_of,
     any_of,
     inverse,
+    level_node,
     one_of,
     row_node,
     time_node,
 )
-from services.search.index.schema import BODY, LEVEL
+from services.search.index.schema import BODY
 from services.search.index.terms import terms
 from services.search.query.narrow import narrow
 from services.search.query.patterns import MAX_FUZZY, wildcard_regex
@@ -72,7 +73,8 @@ def program(query: query_pb2.Query) -> Program:
         case "not":
             return _joined([program(getattr(query, "not").operand)], _inverse)
         case "level":
-            return Part(_levels(query.level))
+            least, most = max(query.level.min, 1), query.level.max or HIGHEST_LEVEL
+            return lambda facts: Part(level_node(least, most, facts))
         case "time":
             low, high = time_bounds(query.time)
             return lambda facts: Part(time_node(low, high, facts))
@@ -173,13 +175,3 @@ def _phrase(texts: Sequence[str]) -> Node:
     if len(words) == 1:
         return TermNode(words[0], tantivy.Query.term_query(SCHEMA, BODY, words[0]))
     return Needing(tuple(words), tantivy.Query.phrase_query(SCHEMA, BODY, list(words)))
-
-
-def _levels(wanted: query_pb2.LevelRange) -> Node:
-    low, high = max(wanted.min, 1), wanted.max or HIGHEST_LEVEL
-    numbers = list(range(low, high + 1))
-    if not numbers:
-        return NOTHING
-    if len(numbers) == 1:
-        return tantivy.Query.term_query(SCHEMA, LEVEL, numbers[0])
-    return tantivy.Query.term_set_query(SCHEMA, LEVEL, numbers)

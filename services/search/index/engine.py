@@ -27,8 +27,8 @@ from services.search.index.grams import GramIndex, open_grams
 from services.search.index.layout import INDEX
 from services.search.index.lookup import RowSet
 from services.search.index.matches import Matches, kept, merged
-from services.search.index.native import Native
-from services.search.index.prepared import Prepared, prepare
+from services.search.index.native import Native, level_counts
+from services.search.index.prepared import THROUGH_TERMS, Prepared, prepare
 from services.search.index.schema import TIME, open_index
 from services.search.index.split import (
     After,
@@ -59,8 +59,6 @@ _LARGEST_VOCABULARY = 8 << 20
 #: Frames that are read rather than looking through a dictionary of terms.
 _FEW_FRAMES = 16
 
-_THROUGH_TERMS = {"substring", "wildcard", "fuzzy"}
-
 _serials = itertools.count()
 
 
@@ -84,6 +82,7 @@ class TantivySplit(SplitReader):
             dated_count=self._dated_count(),
             min_time=self.meta.min_time_us,
             max_time=self.meta.max_time_us,
+            levels=level_counts(self.searcher),
             runs_where=self.runs_where,
             terms_with=self._terms.containing,
             long=self._terms.long,
@@ -102,10 +101,13 @@ class TantivySplit(SplitReader):
 
     def count(self, query: Query, check: Check = unchecked) -> int:
         found = prepare(query)
+        if found.node is not None and (known := self._native.known(found.node)) is not None:
+            return known  # to remember it would cost more than to ask again
         known = self._counts.get(found.key)
         if known is None:
-            part = self._native_part(found)
-            if part is None:
+            if found.node is not None:
+                known = self._native.count_query(nodes.to_engine(found.node))
+            elif (part := self._native_part(found)) is None:
                 known = len(self._matches(found, check))
             else:
                 known = self._native.count(self._sure(part))
@@ -116,13 +118,15 @@ class TantivySplit(SplitReader):
 
     def top(self, query: Query, order: Order, limit: int, after: After | None = None, check: Check = unchecked) -> Top:
         found = prepare(query)
-        part = self._native_part(found)
+        part = Part(found.node) if found.node is not None else self._native_part(found)
         if part is None:
             return self._matches(found, check).top(order, limit, after)
-        top = self._native.top(self._sure(part), order, limit, after)
+        node = self._sure(part)
+        known = self._native.known(node)
+        top = Top([], 0) if known == 0 else self._native.top(node, order, limit, after)
         if part.doubtful:
             top = merged(top, self._matches(found, check, doubtful=True).top(order, limit, after), order, limit)
-        if top.count is not None:
+        if top.count is not None and known is None:
             self._counts.put(found.key, top.count)
         return top
 
@@ -229,7 +233,7 @@ class TantivySplit(SplitReader):
 
     def _native_part(self, found: Prepared) -> Part | None:
         """What the engine is to answer by itself; None where lines have to be read, or that is cheaper."""
-        looks_through = found.kinds & _THROUGH_TERMS
+        looks_through = found.kinds & THROUGH_TERMS
         if looks_through:
             if kept.get((self._serial, found.key)) is not None or self._few_frames(found):
                 return None
@@ -249,7 +253,7 @@ class TantivySplit(SplitReader):
         return nodes.all_but(part.node, self._terms.long()) if part.doubtful else part.node
 
     def _evaluation(self, found: Prepared, check: Check) -> Evaluation:
-        if found.kinds & _THROUGH_TERMS and self._few_frames(found):
+        if found.kinds & THROUGH_TERMS and self._few_frames(found):
             return Evaluation(self, found, Part(nodes.EVERYTHING, exact=False), check)
         return Evaluation(self, found, bind(found.program, self._wide), check)
 

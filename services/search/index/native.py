@@ -9,12 +9,19 @@ import tantivy
 from services.search.index import nodes
 from services.search.index.schema import BODY, LEVEL, ROW, TIME
 from services.search.index.split import After, Order, RowHit, Top
+from services.search.query.tree import HIGHEST_LEVEL
 
-__all__ = ["Native"]
+__all__ = ["Native", "level_counts"]
 
 _ORDERS = {Order.NEWEST: tantivy.Order.Desc, Order.OLDEST: tantivy.Order.Asc}
 _ROWS = {"n": {"value_count": {"field": ROW}}}
 _LEVELS = {"l": {"terms": {"field": LEVEL, "size": 16}}}
+
+
+def level_counts(searcher: tantivy.Searcher) -> dict[int, int]:
+    """How many lines there are of each level that is there."""
+    counts = {level: searcher.doc_freq(LEVEL, level) for level in range(HIGHEST_LEVEL + 1)}
+    return {level: lines for level, lines in counts.items() if lines}
 
 
 class Native:
@@ -32,13 +39,18 @@ class Native:
             return any(not self._searcher.doc_freq(BODY, word) for word in node.terms)
         return isinstance(node, nodes.TermNode) and not self._searcher.doc_freq(BODY, node.term)
 
-    def count(self, node: nodes.Node) -> int:
-        """How many lines match."""
-        if node is nodes.EVERYTHING:
-            return self._facts.line_count
+    def known(self, node: nodes.Node) -> int | None:
+        """How many lines match, where the index says so without a search."""
         if isinstance(node, nodes.TermNode):
             return self._searcher.doc_freq(BODY, node.term)
-        return 0 if self.lacks(node) else self.count_query(nodes.to_engine(node))
+        if node is nodes.EVERYTHING:
+            return self._facts.line_count
+        return 0 if self.lacks(node) else None
+
+    def count(self, node: nodes.Node) -> int:
+        """How many lines match."""
+        known = self.known(node)
+        return self.count_query(nodes.to_engine(node)) if known is None else known
 
     def count_query(self, query: tantivy.Query) -> int:
         """The same for a query of the engine."""
@@ -54,8 +66,6 @@ class Native:
 
     def top(self, node: nodes.Node, order: Order, limit: int, after: After | None) -> Top:
         """The first hits, and the number of all of them where that came for free."""
-        if self.lacks(node):
-            return Top([], 0)
         hits: list[RowHit] = []
         count: int | None = None
         beyond: After | None = None

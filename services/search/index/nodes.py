@@ -7,13 +7,13 @@ matches nothing in a split that lacks one of its terms), a Negation or an engine
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import tantivy
 
-from services.search.index.schema import BODY, ROW, TIME, build_schema
+from services.search.index.schema import BODY, LEVEL, ROW, TIME, build_schema
 
 __all__ = [
     "EVERYTHING",
@@ -28,6 +28,7 @@ __all__ = [
     "all_of",
     "any_of",
     "inverse",
+    "level_node",
     "one_of",
     "row_node",
     "time_node",
@@ -73,12 +74,15 @@ Node: TypeAlias = _Fixed | TermNode | Needing | Negation | tantivy.Query
 _MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
 #: Every split has this schema: a query made with it fits all of them.
 SCHEMA = build_schema()
+#: Levels that less than one line in so many has are united by their postings.
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFacts:
     """What is known of a split without searching it.
 
+    `levels`: how many lines it has of each level that it has.
     `terms_with`: its terms that contain a text, or None where that is dearer than reading the lines. `long`: lines with
     terms that are kept shortened, of which it says nothing. `wide`: such lines are to be taken for matching ones.
     """
@@ -87,6 +91,7 @@ class SplitFacts:
     dated_count: int
     min_time: int
     max_time: int
+    levels: Mapping[int, int]
     runs_where: Callable[[Callable[[str, str], bool]], list[tuple[int, int]]]
     terms_with: Callable[[str], Sequence[str] | None]
     long: Callable[[], Node]
@@ -116,6 +121,20 @@ def time_node(low: int | None, high: int | None, facts: SplitFacts) -> Node:
         return tantivy.Query.exists_query(TIME)
     # Both ends included: one past the last time may be more than 64 bits hold.
     return tantivy.Query.range_query(SCHEMA, TIME, tantivy.FieldType.Integer, low, high - 1)
+
+
+def level_node(low: int, high: int, facts: SplitFacts) -> Node:
+    """Lines with a level in [low, high]."""
+    present = [level for level in facts.levels if low <= level <= high]
+    lines = sum(facts.levels[level] for level in present)
+    if not lines:
+        return NOTHING
+    if lines == facts.line_count:
+        return EVERYTHING
+    if len(present) == 1 or lines * _FEW < facts.line_count:
+        return any_of([tantivy.Query.term_query(SCHEMA, LEVEL, level) for level in present])
+    # Beside a rare term, a range looks at that term's lines alone; to unite many postings costs as much as they are.
+    return tantivy.Query.range_query(SCHEMA, LEVEL, tantivy.FieldType.Unsigned, min(present), max(present))
 
 
 def undated_node(facts: SplitFacts) -> Node:

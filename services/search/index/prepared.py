@@ -7,14 +7,17 @@ from functools import cached_property
 
 from loganalyzer.search.v1 import query_pb2
 from services.search.index.compile import Part, Program, program
+from services.search.index.nodes import Node
 from services.search.index.verify import Test, compile_test
 from services.search.lru import LruCache
 from services.search.query.literals import required
-from services.search.query.tree import Bounds, all_of, bounds_of, key_of, operands
+from services.search.query.tree import Bounds, all_of, bounds_of, key_of, operand, operands
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["THROUGH_TERMS", "Prepared", "prepare"]
 
 _KEPT = 1024
+#: Kinds of nodes for which terms are looked through: to read a few lines may be cheaper.
+THROUGH_TERMS = frozenset({"substring", "wildcard", "fuzzy"})
 
 
 class Prepared:
@@ -25,6 +28,10 @@ class Prepared:
         self.key = key
         #: For `services.search.index.compile`: what the inverted index answers, as far as it does.
         self.program: Program = program(query)
+        #: What the inverted index alone answers exactly and best, if that is the same for every split.
+        self.node: Node | None = None
+        if isinstance(self.program, Part) and self.program.exact and not self.kinds & THROUGH_TERMS:
+            self.node = self.program.node
 
     @cached_property
     def clauses(self) -> tuple[tuple[bytes, ...], ...]:
@@ -62,8 +69,16 @@ class Prepared:
 
 
 def _exact(query: query_pb2.Query) -> bool:
-    found = program(query)
-    return isinstance(found, Part) and found.exact
+    match query.WhichOneof("node"):
+        case "level":
+            return True
+        case "and" | "or":
+            return all(_exact(part) for part in operands(query))
+        case "not":
+            return _exact(operand(query))
+        case _:
+            found = program(query)
+            return isinstance(found, Part) and found.exact
 
 
 def _kinds(query: query_pb2.Query) -> Iterator[str]:

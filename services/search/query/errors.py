@@ -10,11 +10,11 @@ __all__ = ["QuerySyntaxError"]
 class QuerySyntaxError(ValueError):
     """The text is no query. `position` counts characters from 0; `expected` says what should stand there.
 
-    The message is a sentence and, below it, the line with a caret under the place.
+    The message is a sentence and, below it, the line with a caret under the place. `reason` follows the place.
     """
 
-    def __init__(self, text: str, position: int, expected: str) -> None:
-        super().__init__(f"{expected} at character {position + 1}\n{_excerpt(text, position)}")
+    def __init__(self, text: str, position: int, expected: str, reason: str = "") -> None:
+        super().__init__(f"{expected} at character {position + 1}{reason}\n{_excerpt(text, position)}")
         self.position = position
         self.expected = expected
 

@@ -120,7 +120,7 @@ class _Parser:
             opening = self._next()
             found = self._either()
             if not self._take("close"):
-                raise self._error(f"expected ')' for the '(' at character {opening.position + 1}")
+                raise self._error("expected ')'", f", for the '(' at character {opening.position + 1}")
         self._depth -= 1
         return found
 
@@ -149,8 +149,8 @@ class _Parser:
         self._at += 1
         return True
 
-    def _error(self, expected: str) -> QuerySyntaxError:
-        return QuerySyntaxError(self._text, self._peek().position, expected)
+    def _error(self, expected: str, reason: str = "") -> QuerySyntaxError:
+        return QuerySyntaxError(self._text, self._peek().position, expected, reason)
 
 
 _LIKE = query_pb2.FieldMatch.LIKE

@@ -22,7 +22,8 @@ __all__ = ["MAX_MEMORY", "MAX_PROGRAM", "compile_glob", "compile_literal", "comp
 #: patterns fall back to a simulation that is a thousand times as slow.
 MAX_MEMORY = 8 << 20
 #: Instructions of a compiled pattern; "error|warn" has 13, \pL{50} has 60,000. Bounds what such a simulation costs: the
-#: worst that was found takes 2.5 s for a megabyte.
+#: worst that was found, `[ -~]*a[ -~]*b~|[ -~]*a[ -~]*c~|...`, takes 13 s for a megabyte. So who searches more
+#: than a few lines looks in between, the more often the larger the program is, whether somebody still waits.
 MAX_PROGRAM = 4_000
 
 #: Compiled patterns in memory, of each kind. The library's own cache holds more than MAX_MEMORY allows for.

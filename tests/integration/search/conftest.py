@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 
 import kit
+from kit.clock import SYSTEM, Clock
 from kit.errors import NotFound, Unavailable
 from kit.testing import InProcess
 from loganalyzer.importer.v1 import importer_pb2, importer_pb2_grpc
@@ -122,7 +123,13 @@ class Searching:
 
 
 @pytest.fixture
-async def searching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Searching]:
+def clock() -> Clock:
+    """The service's clock; a module of tests may have another."""
+    return SYSTEM
+
+
+@pytest.fixture
+async def searching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> AsyncIterator[Searching]:
     monkeypatch.setenv("KIT_REGISTER", "0")
     monkeypatch.setenv("KIT_DATA_DIR", str(tmp_path))
     workspaces = FakeWorkspaces()  # type: ignore[abstract]  # only what is called
@@ -139,7 +146,7 @@ async def searching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
             importer_target=feeding.address,
             heartbeat=0.05,
         )
-        server = build(config)
+        server = build(config, clock=clock)
         async with server:
             channel = kit.channel(server.address)
             stub = search_pb2_grpc.SearchServiceStub(channel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from loganalyzer.search.v1 import query_pb2
-from services.search.index.trigrams import fold_bytes
 from services.search.query import normalise, parse, tree
 from services.search.query.literals import required
 from services.search.query.predicate import SubjectLine, compile_predicate

@@ -15,7 +15,7 @@ from services.search.index.split import Order
 from services.search.lru import LruCache
 from services.search.query import normalise, parse
 from services.search.query.highlight import MAX_HIGHLIGHTS, Highlighter
-from services.search.requests import place_of, token_of
+from services.search.requests import now_of, place_of, token_of
 
 _HOUR = 3_600_000_000
 
@@ -91,6 +91,20 @@ def test_a_page_token_holds_its_place(place: bytes) -> None:
     ):
         with pytest.raises(InvalidArgument, match="another query"):
             place_of(*other)
+
+
+@given(st.binary(min_size=1, max_size=40), st.integers(0, 253_402_300_799_999_999))
+def test_a_page_token_of_a_query_with_relative_times_holds_their_now(place: bytes, now: int) -> None:
+    token = token_of(place, "default", b"query", Order.NEWEST, now=now)
+    assert now_of(token) == now
+    assert place_of(token, "default", b"query", Order.NEWEST) == place
+    assert now_of(token_of(place, "default", b"query", Order.NEWEST)) is None
+
+
+@pytest.mark.parametrize("now", [-1, 253_402_300_800_000_000])
+def test_a_page_token_of_no_year_is_refused(now: int) -> None:
+    with pytest.raises(InvalidArgument, match="not a token"):
+        now_of(token_of(b"place", "default", b"query", Order.NEWEST, now=now))
 
 
 @given(st.text(min_size=1, max_size=80))

@@ -228,7 +228,7 @@ def test_times_stand_for_the_unit_that_they_name(text: str, low: str | None, hig
     [
         ("a AND", 5, "found the end"),
         ("a OR OR b", 5, "found 'OR'"),
-        ("(a b", 4, "expected ')' for the '(' at character 1"),
+        ("(a b", 4, "expected ')'"),
         ("a) b", 1, "found ')' without '('"),
         ("()", 1, "found ')'"),
         ('a "b c', 6, "to end the phrase"),
@@ -290,6 +290,13 @@ def test_an_error_shows_the_place_with_a_caret() -> None:
     message, shown, caret = str(caught.value).split("\n")
     assert message.endswith("at character 25")
     assert shown[caret.index("^") :] == "never)"
+
+
+def test_a_parenthesis_that_is_not_closed_is_named_behind_the_place() -> None:
+    with pytest.raises(QuerySyntaxError) as caught:
+        parse("level:error AND (a OR b")
+    message = str(caught.value).split("\n")[0]
+    assert message == "expected ')' at character 24, for the '(' at character 17"
 
 
 def test_an_error_in_a_long_query_shows_only_what_is_around_it() -> None:
