@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from services.cli import bars, render
-from services.cli.asking import json_option, time_options
+from services.cli.asking import json_option, query_argument, time_options
 from services.cli.gateway import Gateway, gateway_options
 from services.cli.output import colourful, quiet_when_closed
 from services.cli.workspaces import in_workspace, workspace_option
@@ -23,7 +23,7 @@ LOOKS = 8
 
 @click.command()
 @click.argument("field")
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Most values to print.")
 @time_options
@@ -68,7 +68,7 @@ def top(
 
 
 @click.command()
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most templates to print.")
 @time_options
@@ -109,7 +109,7 @@ def templates(
 
 
 @click.command()
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @click.option("--bars", "count", type=click.IntRange(1, 1000), default=24, show_default=True, help="Bars wanted.")
 @time_options

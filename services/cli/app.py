@@ -25,6 +25,11 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.ctx is not None and any(each.name == "query" for each in error.ctx.command.params):
+                hint = 'a query that begins with "-" stands behind "--"; to leave lines out write NOT word'
+                raise click.UsageError(f"{error.format_message()} ({hint})", error.ctx) from error
+            raise
         except KeyboardInterrupt:
             # As a shell reports a command that SIGINT ended. Nothing is to be said: it was meant.
             raise SystemExit(130) from None

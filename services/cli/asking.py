@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,21 @@ import click
 from services.cli import times
 from services.cli.quantities import seconds_of
 
+#: What is in quotes or slashes, and a sign before a word elsewhere.
+_SIGNED = re.compile(r'"(?:\\.|[^"\\])*"|(?<![^\s(:])/(?:\\.|[^/\\])*/|(?:^|(?<=[\s(]))([-!])(\w+)')
 ORDERS = {"newest": "timestamp desc", "oldest": "timestamp"}
+
+
+def hint(query: str) -> str:
+    """What to say of `-word` and `!word`, which other languages exclude lines with; "" where there is none."""
+    found = next((match for match in _SIGNED.finditer(query) if match[1]), None)
+    return "" if found is None else f"{found[0]} means the word {found[2]}; to leave its lines out: NOT {found[2]}"
+
+
+def _hinted(_: click.Context, __: click.Parameter, query: str) -> str:
+    if said := hint(query):
+        click.echo(f"loganalyzer: {said}", err=True)
+    return query
 
 
 def _instant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -38,7 +53,10 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gathered(*args: Any, last: str | None, since: str | None, until: str | None, **more: Any) -> Any:
         if last is not None and since is not None:
             raise click.UsageError("--last and --since exclude each other")
-        bounds = {"startTime": since if last is None else last, "endTime": until}
+        begin = since if last is None else last
+        if begin and until and datetime.fromisoformat(begin) > datetime.fromisoformat(until):
+            raise click.UsageError(f"{'--since' if last is None else '--last'} must not begin after --until")
+        bounds = {"startTime": begin, "endTime": until}
         return command(*args, when={name: value for name, value in bounds.items() if value is not None}, **more)
 
     options = (
@@ -57,5 +75,6 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+query_argument = click.argument("query", default="", callback=_hinted)
 order_option = click.option("--order", type=click.Choice(sorted(ORDERS)), default="newest", show_default=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one message on a line.")

@@ -70,14 +70,28 @@ def _logs(door: Gateway, workspace: str, *, repair: bool, as_json: bool) -> bool
         click.echo(json.dumps(told, ensure_ascii=False))
         return not left
     splits, lines = int(checked.get("splitCount", 0)), int(checked.get("lineCount", 0))
-    state = render.count(len(problems), "problem") if problems else "whole"
+    damaged = _by_split(problems)
+    state = f"{render.count(len(damaged), 'split')} damaged" if problems else "whole"
     held = f"{render.count(lines, 'line')} in {render.count(splits, 'split')}"
     click.echo(f"{workspace.removeprefix('workspaces/'):<10} {held}: {state}")
-    for problem in problems:
-        hint = "can be repaired" if problem.get("repairable") else "cannot be repaired: import its sources again"
-        click.echo(f"  split {problem.get('splitId', '')}: {problem.get('message', '')} ({hint})")
+    for split, found in damaged.items():
+        mendable = all(problem.get("repairable") for problem in found)
+        for problem in found:
+            hint = " (can be repaired)" if mendable else ""
+            click.echo(f"  split {split}: {render.printable(str(problem.get('message', '')))}{hint}")
+        if not mendable:
+            hint = "delete its sources (`loganalyzer sources delete`) and import them again"
+            click.echo(f"  split {split} cannot be repaired: {hint}")
     if repair and problems:
-        click.echo(f"  {render.count(int(told['repair'].get('repairedCount', 0)), 'split')} repaired, {len(left)} left")
-    elif any(problem.get("repairable") for problem in problems):
-        click.echo("  `loganalyzer doctor --repair` builds them again")
+        repaired = render.count(int(told["repair"].get("repairedCount", 0)), "split")
+        click.echo(f"  {repaired} repaired, {len(_by_split(left))} left")
+    elif any(all(problem.get("repairable") for problem in found) for found in damaged.values()):
+        click.echo("  `loganalyzer doctor --repair` builds again what can be repaired")
     return not left
+
+
+def _by_split(problems: list[Json]) -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = {}
+    for problem in problems:
+        found.setdefault(str(problem.get("splitId", "")), []).append(problem)
+    return found

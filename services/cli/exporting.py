@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from services.cli import render
-from services.cli.asking import ORDERS, order_option, time_options
+from services.cli.asking import ORDERS, order_option, query_argument, time_options
 from services.cli.gateway import Gateway, GatewayError, gateway_options
 from services.cli.output import Line, quiet_when_closed
 from services.cli.workspaces import in_workspace, workspace_option
 
 
 @click.command()
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @click.option(
     "-o",

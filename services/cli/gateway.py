@@ -170,6 +170,12 @@ class Gateway:
                     answer.read()
                     raise _refusal(answer)
                 yield from answer.iter_bytes()
+        except httpx.RemoteProtocolError as error:
+            # A body of bytes has no place for an error: where it cannot be completed the gateway closes the connection.
+            raise GatewayError(
+                f"the connection to {self.url} broke before the end: some lines cannot be read, or it was stopped; "
+                "`loganalyzer doctor` says what is damaged"
+            ) from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 

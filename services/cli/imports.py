@@ -132,7 +132,7 @@ def _act(verb: str, text: str) -> None:
 
 _act("pause", "Stop imports for now; `resume` lets them go on where they were.")
 _act("resume", "Let paused imports go on.")
-_act("cancel", "Stop imports. What they have read stays searchable.")
+_act("cancel", "Stop imports. What was searchable stays so.")
 
 
 def _chosen(door: Gateway, workspace: str, name: str) -> str:

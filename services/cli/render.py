@@ -19,12 +19,18 @@ def hit(message: Json, *, colour: bool) -> str:
     """One hit as grep prints it: source:line:text. With colours, control characters are shown as U+FFFD."""
     source, number, text = str(message["source"]), str(message["lineNumber"]), str(message["text"])
     if not colour:
-        return f"{source}:{number}:{text}"
+        return f"{source}:{number}:{text}{cut(message)}"
     separator = f"{_CYAN}:{_OFF}"
     return (
         f"{_MAGENTA}{printable(source)}{_OFF}{separator}{_GREEN}{number}{_OFF}{separator}"
         f"{_marked(text.removesuffix(chr(13)), message.get('highlights') or [])}"
+        f"{cut(message)}"
     )
+
+
+def cut(message: Json) -> str:
+    """What stands behind a text that is only the beginning of its line; "" behind others."""
+    return f" ... (cut: the first {len(str(message['text']).encode()):,} bytes)" if message.get("textTruncated") else ""
 
 
 def printable(text: str) -> str:
@@ -73,8 +79,8 @@ def result(message: Json) -> str:
         f"{size(int(message.get('byteCount', 0)))} from {count(int(message.get('fileCount', 0)), 'file')}"
     )
     looked = int((message.get("progress") or {}).get("totalFiles", 0))
-    if message.get("state") == "SUCCEEDED" and looked and not int(message.get("fileCount", 0)) and not errors:
-        text = f"{name}: {state}, nothing new in {count(looked, 'file')}"
+    if message.get("state") == "SUCCEEDED" and not int(message.get("fileCount", 0)) and not errors:
+        text = f"{name}: {state}, nothing new" + (f" in {count(looked, 'file')}" if looked else "")
     if errors:
         text += f", {count(errors, 'error')}"
     if why := message.get("errorMessage"):
@@ -98,9 +104,10 @@ def context_line(message: Json, *, colour: bool) -> str:
     """A line beside a hit, as grep prints it: source-line-text."""
     source, number, text = str(message["source"]), str(message["lineNumber"]), str(message["text"])
     if not colour:
-        return f"{source}-{number}-{text}"
+        return f"{source}-{number}-{text}{cut(message)}"
     separator = f"{_CYAN}-{_OFF}"
-    return f"{_MAGENTA}{printable(source)}{_OFF}{separator}{_GREEN}{number}{_OFF}{separator}{printable(text)}"
+    place = f"{_MAGENTA}{printable(source)}{_OFF}{separator}{_GREEN}{number}{_OFF}"
+    return f"{place}{separator}{printable(text)}{cut(message)}"
 
 
 def share(part: int, whole: int) -> str:

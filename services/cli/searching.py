@@ -13,7 +13,7 @@ from urllib.parse import quote
 import click
 
 from services.cli import blocks, plan_text, render
-from services.cli.asking import ORDERS, json_option, order_option, time_options
+from services.cli.asking import ORDERS, json_option, order_option, query_argument, time_options
 from services.cli.gateway import Gateway, gateway_options
 from services.cli.output import Line, colourful, quiet_when_closed
 from services.cli.workspaces import in_workspace, workspace_option
@@ -56,7 +56,7 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @result_options
 @order_option
@@ -118,7 +118,7 @@ def run(
 
 
 @click.command()
-@click.argument("query", default="")
+@query_argument
 @workspace_option
 @json_option
 @gateway_options

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -19,17 +18,20 @@ from services.cli.output import quiet_when_closed
 from services.cli.quantities import bytes_of, seconds_of, span
 
 _ID = re.compile(r"[a-z][a-z0-9-]{3,62}")
+ID_RULE = 'an id is 4 to 63 of a-z, 0-9 and "-", a letter first'
 #: Seconds between two questions whether a deletion is done.
 POLL = 0.25
 
 workspace_option = click.option(
-    "-w", "--workspace", default="default", show_default=True, help="Id of the workspace, or its name workspaces/ID."
+    "-w", "--workspace", default="default", show_default=True, help=f"Id of the workspace: {ID_RULE}; or workspaces/ID."
 )
 
 
 def in_workspace(workspace: str, rest: str = "") -> str:
-    """The URL path of something in a workspace that is given by its id or its name."""
-    identifier = quote(workspace.removeprefix("workspaces/"), safe="")
+    """The URL path of something in a workspace that is given by its id or its name; GatewayError for neither."""
+    identifier = workspace.removeprefix("workspaces/")
+    if not _ID.fullmatch(identifier):
+        raise GatewayError(f"{workspace!r} is no id of a workspace: {ID_RULE}")
     return f"/v1/workspaces/{identifier}" + (f"/{rest}" if rest else "")
 
 
@@ -132,7 +134,7 @@ def show(ctx: click.Context, name: str, as_json: bool, gateway: str | None, data
 
 @workspaces.command()
 @click.argument("name")
-@click.option("--id", "identifier", help="Last part of its name.  [default: NAME if that can be an id, else made up]")
+@click.option("--id", "identifier", help=f"What -w takes: {ID_RULE}.  [default: NAME]")
 @_retention_options
 @gateway_options
 @click.pass_context
@@ -145,20 +147,21 @@ def create(
     gateway: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Create a workspace that is shown as NAME, and print its name."""
-    if identifier is None:
-        identifier = name if _ID.fullmatch(name) else ""
+    """Create a workspace that is shown as NAME, and print its name.
+
+    NAME is its id as well, unless --id gives another: 4 to 63 of a-z, 0-9 and "-", a letter first.
+    """
+    if not _ID.fullmatch(name if identifier is None else identifier):
+        shown = render.printable(name if identifier is None else identifier)
+        hint = f"; give one: --id ID {render.printable(name)!r}" if identifier is None else ""
+        raise GatewayError(f"{shown!r} can be no id: {ID_RULE}{hint}")
+    identifier = name if identifier is None else identifier
     body: dict[str, Any] = {"displayName": name}
     if retention := {key: value for key, value in _retention(max_age, max_bytes).items() if value is not None}:
         body["retention"] = retention
     with _connect(ctx, gateway, data_dir) as door:
         made = door.ask("POST", "/v1/workspaces", params={"workspaceId": identifier}, body=body)
         click.echo(made["name"])
-        if not identifier:
-            last = str(made["name"]).rpartition("/")[2]
-            click.echo(
-                f"loganalyzer: {render.printable(name)!r} can be no id; the other commands take -w {last}", err=True
-            )
 
 
 @workspaces.command()

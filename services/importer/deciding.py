@@ -17,9 +17,11 @@ from services.importer.identity import (
     Known,
     Look,
     Text,
+    beside,
     goes_on,
     is_archive,
     known_as,
+    likely,
     look,
     moved,
     same_so_far,
@@ -73,7 +75,7 @@ class Decider:
         found = await self._means.known.find(
             self._row.workspace,
             paths=[look.path for look in looks.values()],
-            heads=list({head for look in looks.values() for head in (look.head, look.inner_head) if head}),
+            heads=list({head for look in looks.values() for head in (look.head, *look.starts)}),
             inodes=[look.inode for look in looks.values()],
         )
         alive = await self._ask_alive(found) if found else None
@@ -209,7 +211,9 @@ class _Comparison:
         except OSError:
             return new
         if known is None or decision is None:
-            return new
+            return replace(new, doubtful=look.packed or any(start in self._by_mark for start in look.starts))
+        if decision.known is None:
+            return replace(decision, device=look.device, inode=look.inode, size=look.size)
         self._taken.add(known.id)
         where = (known.path, known.device, known.inode)
         settled = decision.kept is Kept.UNCHANGED and where == (file.path, look.device, look.inode)
@@ -222,19 +226,30 @@ class _Comparison:
         for one in here:
             if same_so_far(opened, one) and not (is_archive(one) and opened.size != one.offset):
                 return one, goes_on(opened, one, own, self._alive, growing)
-        for one in self._left([*self._by_mark.get(look.inode, ()), *self._by_mark.get(look.head, ())]):
+        same_start = [] if look.zipped else self._started(look)
+        for one in self._left([*self._by_mark.get(look.inode, ()), *self._by_mark.get(look.head, ()), *same_start]):
             grown = is_archive(one) and opened.size != one.offset
             if one not in here and not grown and one.packed == look.packed and moved(opened, one):
                 return one, goes_on(opened, one, own, self._alive, growing)
-        for one in self._left(self._by_mark.get(look.inner_head, ())):
-            if one.packed or not self._searchable(one):
+        for one in self._started(look) if look.zipped else ():
+            copy = beside(file.path, one)
+            if one.id in self._taken and not copy:
                 continue
-            if (decision := comparing.rotated(file.path, file.name, one, own, self._check)) is not None:
+            decision = comparing.rotated(file.path, file.name, one, own, self._check)
+            if decision is not None and copy:
+                # What is unread is read there.
+                return one, Decision(Kept.UNCHANGED, texts=() if decision.replaces else one.texts)
+            if decision is not None and likely(file.path, one, grown=decision.kept is not Kept.UNCHANGED):
                 return one, decision
         for one in here:
             if is_archive(one) and look.packed:
                 return one, comparing.archive(file.path, file.name, one, own, self._alive, self._check)
         return None, None
+
+    def _started(self, look: Look) -> list[Known]:
+        """Plain files that are known by the beginning of this one, longest first."""
+        found = [one for start in look.starts for one in self._by_mark.get(start, ())]
+        return [one for one in found if not one.packed and self._searchable(one)]
 
     def _left(self, known: Iterable[Known]) -> list[Known]:
         return [one for one in known if one.id not in self._taken]

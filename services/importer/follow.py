@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from services.importer.deciding import Decider
 from services.importer.finding import allowing, find
-from services.importer.identity import Kept
+from services.importer.identity import Decision, Kept
 from services.importer.planning import PlannedFile, plan_tasks
 from services.importer.ports import Means
 from services.importer.progress import Progress
@@ -29,6 +29,9 @@ from services.importer.watching import Watch
 WAITING = "Waits for new data."
 # Between looks that found something: each makes a split.
 _PACE_SECONDS = 0.8
+
+#: What begins as a known file does, or is packed, is taken for new when it has not changed for so long.
+SETTLE_SECONDS = 2.0
 
 _Sign = tuple[int, int, int]
 
@@ -51,6 +54,8 @@ class Follower:
         self._seen: dict[str, _Sign] = {}
         #: Files to look at again, by clock: a last line without a line feed was held back.
         self._again: dict[str, float] = {}
+        #: Files that may be just about to be rotated, as they were seen first, and when by clock.
+        self._doubtful: dict[str, tuple[_Sign, float]] = {}
         self._busy: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -94,6 +99,7 @@ class Follower:
             del self._again[path]
         busy = {path: sign for path, sign in self._seen.items() if path in self._busy}
         self._seen = {**signs, **busy}
+        self._doubtful = {path: held for path, held in self._doubtful.items() if path in signs}
         if not changed:
             return False
         fresh = _fresh(signs, changed)
@@ -103,11 +109,24 @@ class Follower:
         wanted = [
             file
             for file in changed
-            if file.number not in decisions or decisions[file.number].kept is not Kept.UNCHANGED
+            if file.number not in decisions
+            or not (
+                decisions[file.number].kept is Kept.UNCHANGED or self._hold(file, decisions[file.number], signs, now)
+            )
         ]
         if not wanted:
             return False
         await self._begin(group, wanted, {path: sign[1] for path, sign in signs.items()})
+        return True
+
+    def _hold(self, file: PlannedFile, decision: Decision, signs: dict[str, _Sign], now: float) -> bool:
+        """Whether a file is left alone: it may be the copy of one that is being rotated, and is not finished."""
+        sign, since = self._doubtful.pop(file.path, (None, now))
+        if not decision.doubtful or (sign == signs[file.path] and now - since >= SETTLE_SECONDS):
+            return False
+        since = since if sign == signs[file.path] else now
+        self._doubtful[file.path] = (signs[file.path], since)
+        self._again[file.path] = since + SETTLE_SECONDS
         return True
 
     async def _begin(self, group: asyncio.TaskGroup, files: Sequence[PlannedFile], sizes: dict[str, int]) -> None:

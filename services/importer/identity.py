@@ -7,6 +7,7 @@ docs/adr/0025-file-identity.md has the reasons.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
@@ -110,6 +111,8 @@ class Decision:
     size: int = 0
     #: It is known exactly as it is: place, inode and all.
     settled: bool = False
+    #: Read as new, though it begins as a known file does: perhaps one that is just being rotated.
+    doubtful: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -132,15 +135,18 @@ class Look:
     inode: int
     size: int
     head: str
-    #: Of what a gzip file unpacks to; "" for others.
-    inner_head: str
+    #: Hashes of the beginnings that a known file may have had; of what a gzip file unpacks to.
+    starts: tuple[str, ...]
+    zipped: bool
     packed: bool
 
 
 def look(file: File) -> Look:
     """See Look."""
     packed = file.size > 0 and file.packed()
-    return Look(file.path, file.device, file.inode, file.size, file.head(HEAD_BYTES), file.inner_head(), packed)
+    zipped = file.zipped()
+    starts = file.starts() if zipped or not packed else ()
+    return Look(file.path, file.device, file.inode, file.size, file.head(HEAD_BYTES), starts, zipped, packed)
 
 
 def known_as(
@@ -173,9 +179,39 @@ def same_so_far(file: File, known: Known) -> bool:
 def moved(file: File, known: Known) -> bool:
     """Whether a file under another name is the known one: its content is, and its old place holds it no more."""
     same_inode = (file.device, file.inode) == (known.device, known.inode)
-    if not same_inode and (known.head_size < HEAD_BYTES or file.samples(known.offset) != known.samples):
+    if not same_inode and (not likely(file.path, known, grown=file.size > known.offset) or not _sampled(file, known)):
         return False
     return same_so_far(file, known) and (same_inode or not still_there(known))
+
+
+def likely(path: str, known: Known, *, grown: bool) -> bool:
+    """Whether a file that begins with the content of a known one may be it.
+
+    A few bytes are soon the same by chance: one that has `grown` must be called like it.
+    """
+    if not known.offset:
+        return False
+    if known.head_size >= HEAD_BYTES or not grown:
+        return True
+    folder, name = os.path.split(path)
+    before, stem = os.path.split(known.path or known.texts[0].name)
+    return (not known.path or before == folder) and name.startswith(stem.partition(".")[0])
+
+
+def beside(path: str, known: Known) -> bool:
+    """Whether the known file stands beside its compressed copy, as while it is being rotated."""
+    plain, suffix = os.path.splitext(path)
+    if suffix != ".gz":
+        return False
+    try:
+        with File(plain) as file:
+            return same_so_far(file, known) and _sampled(file, known)
+    except OSError:
+        return False
+
+
+def _sampled(file: File, known: Known) -> bool:
+    return file.samples(known.offset) == known.samples
 
 
 def still_there(known: Known) -> bool:

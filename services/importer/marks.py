@@ -15,6 +15,7 @@ HEAD_BYTES = 1024
 TAIL_BYTES = 4096
 SAMPLES = 16
 SAMPLE_BYTES = 1024
+_GZIP, _LINE_FEED = b"\x1f\x8b", 10
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -65,13 +66,20 @@ class File:
         transcoded = encoding.detect(start, whole=len(start) < SNIFF_BYTES).codec
         return sniff(start)[0] is not Kind.TEXT or bool(transcoded)
 
-    def inner_head(self) -> str:
-        """Hash of the first 1,024 bytes that a gzip file unpacks to; "" where it does not."""
-        start = self.piece(0, 64 * HEAD_BYTES)
-        if not start.startswith(b"\x1f\x8b"):
-            return ""
-        unpacked = _gunzip_head(start)
-        return digest(unpacked) if len(unpacked) == HEAD_BYTES else ""
+    def starts(self) -> tuple[str, ...]:
+        """Hashes of the first 1,024 bytes, or all, and of as much up to each line end, shortest last.
+
+        A small file that was read before may be any of these. Of a gzip file: of what it unpacks to.
+        """
+        data = self.piece(0, 64 * HEAD_BYTES)
+        data = _gunzip_head(data) if data.startswith(_GZIP) else data[:HEAD_BYTES]
+        ends = [at + 1 for at, byte in enumerate(data) if byte == _LINE_FEED]
+        sizes = {len(data), *ends, *(end - 1 for end in ends)} - {0}
+        return tuple(digest(data[:size]) for size in sorted(sizes, reverse=True))
+
+    def zipped(self) -> bool:
+        """Whether it is a gzip file."""
+        return self.piece(0, len(_GZIP)) == _GZIP
 
 
 def digest(data: bytes) -> str:

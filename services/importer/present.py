@@ -41,6 +41,10 @@ def _ended(message: importer_pb2.Import, row: ImportRow) -> None:
         message.sources.append(_source(source, source.totals, source.errors, source.error_count))
         message.error_count += source.error_count
     message.line_count, message.byte_count, message.file_count = total.lines, total.bytes, total.files
+    # Files that were looked at: those that need not be read are not in the counts.
+    for name in ("total_files", "processed_files", "total_bytes", "processed_bytes"):
+        if row.shown.get(name):
+            setattr(message.progress, name, row.shown[name])
 
 
 def _running(message: importer_pb2.Import, row: ImportRow, progress: Progress) -> None:

@@ -203,7 +203,8 @@ class Progress:
     def processed_files(self) -> int:
         """Files on disk that are done with."""
         begun = sum(max(0, one.begun - 1) for one in self._tries.values())
-        return self._least("processed_files", self._done_files + begun)
+        # What is followed is done again and again.
+        return min(self._least("processed_files", self._done_files + begun), self.total_files)
 
     @property
     def processed_bytes(self) -> int:

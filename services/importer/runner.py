@@ -87,6 +87,7 @@ class Runner:
         tally = await self._tasks.tally(files, splits)
         await self._tasks.remember_rest(files, await means.plans.done_tasks(row.id))
         await self._publisher.remove_leftovers(settled=row.follows)
+        await self._tasks.show()
         ended = await means.store.finish(row.id, state, tally.by_source, message=message, now=self._now())
         _IMPORTS.add(state=state.name)
         _LINES.add(tally.all.lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.errors import InvalidArgument, StatusError
+from kit.errors import Internal, StatusError
+from kit.observe import errors as error_log
 from loganalyzer.search.v1 import search_pb2
 from services.search import requests
 from services.search.job import Job, Jobs
@@ -48,12 +50,23 @@ class Batches:
             part = wanted[at : at + step]
             asked = await self._jobs.blocking(lambda: _understood(self._jobs, part, snapshot, request))  # noqa: B023 - waited for
             plans = [each.plan for each in asked if isinstance(each, _Asked)]
-            found = await self._jobs.index.answers(snapshot, plans)
+            found = await self._answers(snapshot, plans)
             grown = await self._jobs.blocking(lambda: _add(asked, found, answer, size))  # noqa: B023 - waited for
             if grown is None:
                 return answer
             size = grown
         return answer
+
+    async def _answers(self, snapshot: Snapshot, plans: Sequence[Plan]) -> Sequence[Answer | StatusError]:
+        """One for each plan, also where one of them meets a defect."""
+        try:
+            return await self._jobs.index.answers(snapshot, plans)
+        except StatusError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of one of them: which, each by itself will show
+            if len(plans) == 1:
+                return [_defect(error)]
+        return [each for plan in plans for each in await self._answers(snapshot, [plan])]
 
 
 def _understood(
@@ -62,8 +75,7 @@ def _understood(
     asked: list[_Asked | StatusError] = []
     for request in wanted:
         try:
-            if request.parent and request.parent != batch.parent:
-                raise requests.invalid("parent", "must be empty or that of the batch")
+            _check_parent(request, batch)
             query, now = jobs.query_of(request)
             if batch.count_only:
                 asked.append(_Asked(Job(snapshot.workspace, snapshot, query, b""), Plan(query=query, limit=0)))
@@ -72,9 +84,23 @@ def _understood(
             asked.append(_Asked(job, plan_of(request, job)))
         except QuerySyntaxError as error:
             asked.append(requests.unreadable_query(error))
-        except InvalidArgument as error:
+        except StatusError as error:
             asked.append(error)
+        except Exception as error:  # noqa: BLE001 - it is of this request only
+            asked.append(_defect(error))
     return asked
+
+
+def _check_parent(request: search_pb2.SearchRequest, batch: search_pb2.BatchSearchRequest) -> None:
+    if request.parent and request.parent != batch.parent:
+        raise requests.invalid("parent", "must be empty or that of the batch")
+
+
+def _defect(error: Exception) -> Internal:
+    """What a caller hears of a defect, whose id the log has too: as for a call that fails."""
+    error_id = secrets.token_hex(8)
+    error_log.error("a search of a batch failed", error_id=error_id, exc_info=error)
+    return Internal(f"internal error, id {error_id}")
 
 
 def _add(
@@ -93,10 +119,14 @@ def _add(
             result.error.CopyFrom(one.to_status())
         else:
             assert isinstance(each, _Asked)
-            fill(result.response, one, each.job, each.plan)
-            seconds = one.done.cost.seconds
-            result.response.stats.cost.nanos = round(seconds * 1e9) % 1_000_000_000
-            result.response.stats.cost.seconds = int(seconds)
+            try:
+                fill(result.response, one, each.job, each.plan)
+                seconds = one.done.cost.seconds
+                result.response.stats.cost.nanos = round(seconds * 1e9) % 1_000_000_000
+                result.response.stats.cost.seconds = int(seconds)
+            except Exception as error:  # noqa: BLE001 - as above
+                # Takes what was written of the answer away.
+                result.error.CopyFrom(_defect(error).to_status())
         size += result.ByteSize()
         if size > ANSWER_BYTES and len(answer.results) > 1:
             del answer.results[-1]

@@ -17,11 +17,22 @@ from services.search.index.layout import remove_tree
 from services.search.index.split import FrameCache, SplitReader
 from services.search.lru import LruCache
 
-__all__ = ["DAMAGED", "Library"]
+__all__ = ["DAMAGED", "Library", "named"]
 
 _log = get_logger("search")
 
+#: Sources that an error names at most, and characters of a name: an error travels in headers, which are 8 KB at most.
+NAMED, NAME = 3, 60
+
 Opener = Callable[[Path, FrameCache], SplitReader]
+
+
+def named(split: search_pb2.Split, most: int, longest: int) -> str:
+    """The sources that a split holds lines of, a few of them by name: "a.log, b.log and 3 more"."""
+    names = list(dict.fromkeys(run.name for run in split.sources if run.line_count))
+    names[:most] = [name if len(name) <= longest else f"...{name[-longest:]}" for name in names[:most]]
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class Library:
@@ -42,7 +53,7 @@ class Library:
 
     def reader(self, published: Published) -> SplitReader:
         """The reader of a published split. DataLoss where it cannot be opened, and from it where it is damaged."""
-        return self._open(published.workspace, published.split.id)
+        return self._open(published.workspace, published.split)
 
     def check(self, workspace: str, split: search_pb2.Split) -> str:
         """Why a split cannot be published as described; "" when it can."""
@@ -55,7 +66,7 @@ class Library:
                 return "has no folder"
             if read_meta(path) != split:
                 return "is not what lies in its folder"
-            self._open(workspace, split.id)
+            self._open(workspace, split)
         except DataLoss as error:
             return f"cannot be opened: {error.__cause__}"
         except DAMAGED as error:
@@ -74,32 +85,34 @@ class Library:
         self._frames.drop(lambda key: key[0].parent == folder)
         remove_tree(folder)
 
-    def _open(self, workspace: str, split_id: str) -> SplitReader:
-        key = (workspace, split_id)
+    def _open(self, workspace: str, split: search_pb2.Split) -> SplitReader:
+        key = (workspace, split.id)
         reader = self._readers.get(key)
         if reader is None:
             with self._lock:
                 reader = self._readers.get(key)
                 if reader is None:
                     try:
-                        opened = self._opener(split_path(self._root, workspace, split_id), self._frames)
+                        opened = self._opener(split_path(self._root, workspace, split.id), self._frames)
                     except BaseException as error:
                         if not is_damage(error):
                             raise
-                        raise self._damage(key, error) from error
-                    reader = GuardedSplit(opened, lambda error: self._damage(key, error))
+                        raise self._damage(workspace, split, error) from error
+                    reader = GuardedSplit(opened, lambda error: self._damage(workspace, split, error))
                     self._readers.put(key, reader)
         return reader
 
-    def _damage(self, key: tuple[str, str], error: BaseException) -> DataLoss:
+    def _damage(self, workspace: str, split: search_pb2.Split, error: BaseException) -> DataLoss:
         """The error for a split that cannot be read. It is opened again by the next search: it may be repaired."""
+        key = (workspace, split.id)
         self._readers.drop(lambda each: each == key)
         if key not in self._told:
             self._told.add(key)
             _log.error("split damaged", workspace=key[0], split=key[1], error=repr(error))
+        sources = named(split, NAMED, NAME)
         return DataLoss(
-            f"split {key[1]} cannot be read",
+            f"split {split.id}, which holds lines of {sources}, cannot be read; run: loganalyzer doctor",
             reason="SPLIT_DAMAGED",
             domain="loganalyzer",
-            metadata={"split": key[1]},
+            metadata={"split": split.id, "sources": sources},
         )

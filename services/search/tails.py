@@ -11,6 +11,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import kit
@@ -20,6 +21,7 @@ from services.search.feed import Feeds, Subscription
 from services.search.hits import Highlighter, batches
 from services.search.job import Job, Jobs
 from services.search.plans import CHUNK
+from services.search.query import normalise, parse
 from services.search.query.predicate import compile_predicate
 from services.search.seam import Hits, LogIndex, LogLine, Order, Plan, Snapshot
 
@@ -76,6 +78,8 @@ class Tails:
     async def tail(self, request: search_pb2.TailLogsRequest) -> AsyncGenerator[search_pb2.TailLogsResponse]:
         """A sign of life at once, then hits, or a sign of life where there are none for long."""
         job = await self._jobs.make(search_pb2.SearchRequest(parent=request.parent, query=request.query))
+        query = normalise(parse(request.query, now=int(self._clock.wall()) * 1_000_000, endless=True))
+        job = replace(job, query=query)
         with self._feeds.subscription(job.workspace) as fed:
             # The first sign of life says that nothing is missed from here on.
             yield search_pb2.TailLogsResponse()

@@ -23,11 +23,14 @@ from services.search.care.sums import note
 from services.search.catalog import Catalog
 from services.search.index import grams
 from services.search.index.layout import SCHEMA_VERSION, remove_tree, split_path
+from services.search.library import named
 from services.search.view import Published
 
 __all__ = ["check_all", "repair_all"]
 
 _NICENESS = 10
+#: Sources of a damaged split that are named at most.
+SOURCES = 20
 
 
 async def check_all(catalog: Catalog, root: Path, workspace: str) -> search_pb2.CheckLogsResponse:
@@ -39,7 +42,7 @@ async def check_all(catalog: Catalog, root: Path, workspace: str) -> search_pb2.
             continue  # it was replaced while it was read
         answer.split_count += 1
         answer.line_count += published.split.line_count
-        answer.problems.extend(_message(published, problem) for problem in problems)
+        answer.problems.extend(_messages(published, problems))
     return answer
 
 
@@ -56,7 +59,7 @@ async def repair_all(catalog: Catalog, root: Path, workspace: str, lock: Path) -
                 continue
             left = await _repair(catalog, root, published, problems)
         answer.repaired_count += not left
-        answer.problems.extend(_message(published, problem) for problem in left)
+        answer.problems.extend(_messages(published, left))
     return answer
 
 
@@ -110,8 +113,13 @@ def _is_published(catalog: Catalog, published: Published) -> bool:
     return any(each.split.id == published.split.id for each in catalog.view(published.workspace).splits)
 
 
-def _message(published: Published, problem: Problem) -> search_pb2.SplitProblem:
-    return search_pb2.SplitProblem(split_id=published.split.id, message=problem.message, repairable=problem.repairable)
+def _messages(published: Published, problems: Sequence[Problem]) -> Iterator[search_pb2.SplitProblem]:
+    """Where lines are damaged the first message names the sources: they are what can be imported again."""
+    split = published.split
+    whole = all(problem.repairable for problem in problems)
+    for number, problem in enumerate(problems):
+        holds = "" if whole or number else f"; it holds lines of {named(split, SOURCES, 1000)}"
+        yield search_pb2.SplitProblem(split_id=split.id, message=problem.message + holds, repairable=problem.repairable)
 
 
 async def _main(arguments: Sequence[str]) -> bytes:

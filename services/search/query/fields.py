@@ -22,9 +22,10 @@ letter, digit, _ . @ or -. The value is
 
 **Comparing.** A value equals the wanted text if it is the same without case (`fold_text`), or if both are numbers of
 the same size: 5, 5.0 and "5.00" are equal. A number is written as in 5, -5, +5.25, .5 or 5e-3, in JSON also as a
-string. Less and greater: where the wanted value is a number only numbers compare, by size; else texts do, without
-case, by code points. LIKE: * stands for any characters, ? for one. A field that is there more than once matches if one
-of its values does.
+string. Numbers of JSON, but not strings, that have a fraction or an exponent or need more than 64 bits are the nearest
+binary64, and so is then what they are compared with: a value is found as it is written, whatever was rounded. Less and
+greater: where the wanted value is a number only numbers compare, by size; else texts do, without case, by code points.
+LIKE: * stands for any characters, ? for one. A field that is there more than once matches if one of its values does.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ __all__ = [
 
 _Match = query_pb2.FieldMatch
 _NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
+#: Also such as are too long to be compared by their exact size.
+_ANY_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII)
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 _SINGLE = re.compile(r"'([^']*)'")
 _PLAIN = re.compile(r"[\[({<]*([^\s,;&|()\[\]{}<>\"']*)")
@@ -84,6 +87,7 @@ class Comparison:
         self._operator = wanted.operator or _Match.EQUAL
         self._text = fold_text(wanted.value)
         self._number = number_of(wanted.value)
+        self._rounded = float(self._text) if _ANY_NUMBER.fullmatch(self._text) else None
         self._like = compile_glob(self._text) if self._operator == _Match.LIKE else None
         self._spans_words = self._operator == _Match.EQUAL and _ENDS_PLAIN.search(wanted.value) is not None
 
@@ -115,11 +119,16 @@ class Comparison:
         text = fold_text(text_of(value))
         if self._like is not None:
             return self._like.fullmatch(text.encode()) is not None
+        one: Decimal | float | str | None
+        other: Decimal | float | str | None
+        one, other = number_of(value), self._number
+        if isinstance(value, float):
+            # JSON has rounded it. What is written the same has to be equal, and so the other is rounded the same way.
+            one, other = value, self._rounded
         if self._operator == _Match.EQUAL:
-            return text == self._text or (self._number is not None and number_of(value) == self._number)
-        one: Decimal | str | None
-        other: Decimal | str
-        one, other = (text, self._text) if self._number is None else (number_of(value), self._number)
+            return text == self._text or (other is not None and one == other)
+        if other is None:
+            one, other = text, self._text
         if one is None:
             return False
         match self._operator:

@@ -31,13 +31,15 @@ _COMPARISONS = {
 }
 _FUZZY = re.compile(r"(.*[^\W_])~(\d*)", re.DOTALL)
 _RANGE = re.compile(r"((?:[^\W_]|[+-])(?:(?!\.\.).)*)?\.\.((?:[^\W_]|[+-])(?:(?!\.\.).)*)?", re.DOTALL)
+_SECOND = 1_000_000
 _BETWEEN = re.compile(r"\[\s*(\S.*?)\s+TO\s+(.*?\S)\s*\]", re.DOTALL)
 
 
 class Leaves:
     """Reads tokens of a query. `now` is in microseconds."""
 
-    def __init__(self, text: str, now: int) -> None:
+    def __init__(self, text: str, now: int, endless: bool) -> None:
+        self._endless = endless
         self._text = text
         self._now = now
         self._reserved: dict[str, Callable[[Token], tree.Query]] = {
@@ -192,7 +194,8 @@ class Leaves:
 
     def _last(self, token: Token) -> tree.Query:
         low, _ = self._point("-" + self._plain(token, "a duration such as 15m, 36h or 1d12h"), token.at - 1)
-        return tree.time_range(low, None)
+        # All of the second that `now` is in: most callers know no more of it, and its lines are of the last ones, too.
+        return tree.time_range(low, None if self._endless else self._now - self._now % _SECOND + _SECOND)
 
     def _point(self, value: str, at: int) -> tuple[int, int]:
         try:

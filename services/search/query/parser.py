@@ -66,23 +66,24 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEGINS_PART = frozenset(("NOT", "open", "phrase", "word", "field", "regex"))
 
 
-def parse(text: str, *, now: int | None = None) -> query_pb2.Query:
+def parse(text: str, *, now: int | None = None, endless: bool = False) -> query_pb2.Query:
     """The tree of a query, as it is written. Raises QuerySyntaxError.
 
     `now`, in microseconds since 1970, is what relative times are counted from; None takes the beginning of the second
-    that the system's clock shows, so that what is asked again in the same second has the same answer.
+    that the system's clock shows, so that what is asked again in the same second has the same answer. With `endless`
+    "last:" has no end, for who waits for lines to come.
     """
     if len(text) > MAX_LENGTH:
         raise QuerySyntaxError(text, MAX_LENGTH, f"expected at most {MAX_LENGTH} characters")
     if found := _SURROGATE.search(text):
         raise QuerySyntaxError(text, found.start(), "expected a character, found half of one")
-    return _Parser(text, int(time.time()) * 1_000_000 if now is None else now).query()
+    return _Parser(text, int(time.time()) * 1_000_000 if now is None else now, endless).query()
 
 
 class _Parser:
-    def __init__(self, text: str, now: int) -> None:
+    def __init__(self, text: str, now: int, endless: bool) -> None:
         self._text = text
-        self._leaves = Leaves(text, now)
+        self._leaves = Leaves(text, now, endless)
         self._tokens = tokens(text)
         self._at = 0
         self._depth = 0

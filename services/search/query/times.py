@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["UnitError", "is_relative", "parse_duration", "parse_time", "render_time"]
+__all__ = ["END", "LOWEST", "UnitError", "is_relative", "parse_duration", "parse_time", "render_time"]
 
 _TIME = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
@@ -31,8 +31,8 @@ _DURATIONS = {
     "d": 86_400_000_000,
     "w": 7 * 86_400_000_000,
 }
-#: Year 1 to the end of 9999.
-_LOWEST, _HIGHEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+#: Year 1 to the end of 9999, which is the first time that there is no more.
+LOWEST, END = -62_135_596_800_000_000, 253_402_300_800_000_000
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000}
 
 
@@ -67,7 +67,8 @@ def parse_duration(text: str) -> int:
 def parse_time(text: str, now: int = 0) -> tuple[int, int]:
     """[low, high) in microseconds of the unit that `text` names. Raises ValueError with a sentence for a person.
 
-    `now` is what relative times are counted from.
+    `now` is what relative times are counted from. Units of 9999 may end at END, and those with a zone may begin before
+    LOWEST or end behind END.
     """
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
@@ -76,7 +77,7 @@ def parse_time(text: str, now: int = 0) -> tuple[int, int]:
             at = now if ago is None else now - parse_duration(ago)
         except UnitError as error:
             raise UnitError(str(error), relative.start("ago") + error.place) from error
-        if not _LOWEST <= at < _HIGHEST:
+        if not LOWEST <= at < END:
             raise ValueError("a time that exists (not before year 1)")
         return at, at + 1
     found = _TIME.fullmatch(text)
@@ -87,9 +88,9 @@ def parse_time(text: str, now: int = 0) -> tuple[int, int]:
     try:
         low = _micros(datetime(year, month, day, hour, minute, second, tzinfo=UTC)) - _offset(found["zone"])
         if found["month"] is None:
-            return low, _micros(datetime(year + 1, 1, 1, tzinfo=UTC))
+            return low, _beginning(year + 1, 1)
         if found["day"] is None:
-            return low, _micros(datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+            return low, _beginning(year + month // 12, month % 12 + 1)
     except ValueError as error:
         raise ValueError(f"a time that exists ({error})") from error
     if found["fraction"] is not None:
@@ -103,6 +104,11 @@ def parse_time(text: str, now: int = 0) -> tuple[int, int]:
 def render_time(micros: int) -> str:
     """The time as RFC 3339 with six decimals, in UTC."""
     return (_EPOCH + micros * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def _beginning(year: int, month: int) -> int:
+    """Of a month, which may be the first one of the year 10000."""
+    return END if year > 9999 else _micros(datetime(year, month, 1, tzinfo=UTC))
 
 
 def _micros(when: datetime) -> int:

@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2
 
 from loganalyzer.search.v1 import query_pb2
 from services.search.index.terms import canonical
+from services.search.query.times import END, LOWEST
 
 __all__ = [
     "EVERYTHING",
@@ -143,11 +144,16 @@ def cased(terms: Iterable[str]) -> Query:
 
 
 def time_range(low: int | None, high: int | None) -> Query:
-    """Lines with a time in [low, high), in microseconds; None is an open end."""
+    """Lines with a time in [low, high), in microseconds; None is an open end.
+
+    So is one that lies beyond all times (year 1 to 9999), which a Timestamp cannot say.
+    """
+    if (low is not None and low >= END) or (high is not None and high <= LOWEST):
+        return NOTHING
     found = query_pb2.TimeRange()
-    if low is not None:
+    if low is not None and low >= LOWEST:
         found.start.FromMicroseconds(low)
-    if high is not None:
+    if high is not None and high < END:
         found.end.FromMicroseconds(high)
     return Query(time=found)
 

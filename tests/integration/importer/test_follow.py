@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -116,6 +117,59 @@ async def test_a_rotation_loses_nothing_and_repeats_nothing(it: Bench, logs: Pat
     assert len(sources(it)) == 2
 
 
+def gzipped(log: Path, *, keep: bool) -> None:
+    log.with_name(f"{log.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
+    if not keep:
+        log.unlink()
+
+
+@pytest.mark.parametrize("lines", [4, 2000])
+async def test_rotations_of_every_kind_in_a_row_repeat_nothing(it: Bench, logs: Path, lines: int) -> None:
+    log = logs / "app.log"
+    made = await it.create(logs, follow=True)
+    await waits(it, made.name)
+    written, kept = 100, text(0, 100)
+    for turn in range(5):
+        append(log, text(written, written + lines))
+        kept += text(written, written + lines)
+        written += lines
+        await has(it, written)
+        await waits(it, made.name)
+        aside = logs / f"app.log.{turn + 1}"
+        if turn in (0, 3):
+            shutil.copy(log, aside)
+            log.write_bytes(b"")
+        else:
+            log.rename(aside)
+            log.touch()
+        if turn in (1, 2, 3):
+            gzipped(aside, keep=turn == 2)
+    gzipped(logs / "app.log.1", keep=False)
+    append(log, text(written, written + 5))
+    (logs / "z.log.gz").write_bytes(gzip.compress(text(0, 1, "z")))  # what is packed is looked at again last
+    await has(it, written + 6)
+    await waits(it, made.name)
+    assert found(it) == sorted((kept + text(written, written + 5) + text(0, 1, "z")).splitlines())
+
+
+@pytest.mark.parametrize("lines", [4, 2000])
+async def test_a_file_that_is_being_copied_away_is_not_read_again(it: Bench, logs: Path, lines: int) -> None:
+    log = logs / "app.log"
+    log.write_bytes(text(0, lines))
+    made = await it.create(logs, follow=True)
+    await waits(it, made.name)
+    shutil.copy(log, logs / "app.log.1")
+    append(log, text(lines, lines + 1))  # the copy is seen while the original is there
+    await has(it, lines + 1)
+    await waits(it, made.name)
+    (logs / "app.log.1").write_bytes(log.read_bytes())
+    log.write_bytes(b"")
+    (logs / "z.log.gz").write_bytes(gzip.compress(text(0, 1, "z")))
+    await has(it, lines + 2)
+    await waits(it, made.name)
+    assert found(it) == sorted((text(0, lines + 1) + text(0, 1, "z")).splitlines())
+
+
 async def test_the_end_of_a_followed_file_is_read_after_its_rotation(it: Bench, logs: Path) -> None:
     log = logs / "app.log"
     made = await it.create(log, follow=True)
@@ -124,6 +178,19 @@ async def test_the_end_of_a_followed_file_is_read_after_its_rotation(it: Bench, 
     log.rename(logs / "app.log.1")
     log.write_bytes(text(500, 510))
     await has(it, 120)
+
+
+async def test_totals_hold_what_was_done(it: Bench, logs: Path) -> None:
+    made = await it.create(logs, follow=True)
+    for lines in (101, 102, 103):
+        await waits(it, made.name)
+        append(logs / "app.log", text(lines - 1, lines))
+        await has(it, lines)
+        seen = await it.stub.GetImport(importer_pb2.GetImportRequest(name=made.name))
+        assert seen.progress.processed_files <= seen.progress.total_files == 1
+    await waits(it, made.name)
+    done = await cancel(it, made.name)
+    assert (done.progress.processed_files, done.progress.total_files, done.file_count) == (1, 1, 1)
 
 
 async def test_a_begun_line_is_held_back_until_it_is_whole(it: Bench, logs: Path) -> None:

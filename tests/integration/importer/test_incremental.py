@@ -53,7 +53,8 @@ async def test_what_is_unchanged_is_not_read(it: Bench, logs: Path) -> None:
     splits = len(it.search.splits)
     second = await again(it, logs)
     assert (second.line_count, second.byte_count, second.file_count) == (0, 0, 0)
-    assert (second.progress.processed_files, len(it.search.splits)) == (0, splits)
+    assert (second.progress.total_files, second.progress.processed_files) == (2, 2)
+    assert len(it.search.splits) == splits
     assert set((await states(it, second.name)).values()) == {FILE.UNCHANGED}
 
 
@@ -125,23 +126,54 @@ def compress(log: Path) -> None:
     log.unlink()
 
 
-@pytest.mark.parametrize("rotate", [rename, copy_and_truncate, compress])
-@pytest.mark.parametrize("unread", [0, 7])
+def compress_a_copy(log: Path) -> None:
+    rename(log)
+    log.with_name("app.log.1.gz").write_bytes(gzip.compress(log.with_name("app.log.1").read_bytes()))
+
+
+@pytest.mark.parametrize("rotate", [rename, copy_and_truncate, compress, compress_a_copy])
+@pytest.mark.parametrize(("lines", "unread"), [(3000, 0), (3000, 7), (1, 0), (3, 0), (3, 2), (3, 40)])
 async def test_a_rotated_file_is_known_again(
-    it: Bench, logs: Path, rotate: Callable[[Path], None], unread: int
+    it: Bench, logs: Path, rotate: Callable[[Path], None], lines: int, unread: int
 ) -> None:
     log = logs / "app.log"
-    log.write_bytes(text(0, 3000))
+    log.write_bytes(text(0, lines))
     await again(it, logs)
     with log.open("ab") as file:
-        file.write(text(3000, 3000 + unread))
+        file.write(text(lines, lines + unread))
     rotate(log)
     log.write_bytes(text(5000, 5020))
     done = await again(it, logs)
     assert done.line_count == 20 + unread
     assert sorted(map(len, sources(it).values())) == [1, 1 + bool(unread)]
-    assert found(it) == sorted((text(0, 3000 + unread) + text(5000, 5020)).splitlines())
+    assert found(it) == sorted((text(0, lines + unread) + text(5000, 5020)).splitlines())
     assert (await again(it, logs)).line_count == 0
+    (logs / "app.log.1").unlink(missing_ok=True)
+    assert (await again(it, logs)).line_count == 0
+
+
+@pytest.mark.parametrize("lines", [3, 3000])
+async def test_a_delayed_compression_is_known_again(it: Bench, logs: Path, lines: int) -> None:
+    log = logs / "app.log"
+    log.write_bytes(text(0, lines))
+    await again(it, logs)
+    rename(log)
+    log.write_bytes(b"")
+    assert (await again(it, logs)).line_count == 0
+    (logs / "app.log.2.gz").write_bytes(gzip.compress((logs / "app.log.1").read_bytes()))
+    (logs / "app.log.1").unlink()
+    assert (await again(it, logs)).line_count == 0
+    (logs / "app.log.2.gz").rename(logs / "app.log.3.gz")
+    assert (await again(it, logs)).line_count == 0
+    assert found(it) == sorted(text(0, lines).splitlines())
+
+
+async def test_a_small_file_is_not_another_that_begins_alike(it: Bench, logs: Path) -> None:
+    (logs / "app.log").write_bytes(text(0, 1))
+    await again(it, logs)
+    (logs / "other.log").write_bytes(text(0, 3))  # while the inode is in use
+    (logs / "app.log").unlink()
+    assert (await again(it, logs)).line_count == 3
 
 
 async def test_a_chain_of_rotations_stays_known(it: Bench, logs: Path) -> None:

@@ -35,7 +35,10 @@ async def test_a_search_over_a_damaged_index_says_which_split_it_is(
             await asyncio.wait_for(call, 10)  # type: ignore[arg-type]
         assert caught.value.code() is grpc.StatusCode.DATA_LOSS
         assert "s1" in (caught.value.details() or "")
+        assert "app.log" in (caught.value.details() or "")
+        assert "loganalyzer doctor" in (caught.value.details() or "")
         assert details_of(caught.value).reason == "SPLIT_DAMAGED"
+        assert details_of(caught.value).metadata == {"split": "s1", "sources": "app.log"}
 
     async def streamed() -> None:
         await searching.stream("x", page_size=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -11,7 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.errors import details_of
 from loganalyzer.search.v1 import query_pb2, search_pb2
-from services.search import batches, exports, templates
+from services.search import batches, exports, requests, templates
+from services.search.query import render
+from services.search.split_search import Searches
 from tests.integration.search.conftest import PARENT, Searching, texts
 from tests.unit.search.splits import EPOCH, Row, Source, lines
 
@@ -42,6 +46,41 @@ async def test_a_batch_answers_each_search_as_if_it_were_alone(searching: Search
     assert "query" in found[1].error.message
     assert [found[at].response.total_size for at in (2, 3, 4)] == [1, 0, 2]
     assert texts(found[7].response.hits) == ["d x"]
+
+
+@pytest.mark.parametrize("count_only", [False, True])
+@pytest.mark.parametrize("place", ["understanding", "searching", "writing"])
+async def test_a_defect_that_one_search_of_a_batch_meets_is_its_own(
+    searching: Searching,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+    count_only: bool,
+) -> None:
+    places: dict[str, tuple[Any, str, Callable[..., str]]] = {
+        "understanding": (requests, "query_of", lambda text, *rest: text),
+        "searching": (Searches, "_answer", lambda self, view, plan, flag: render(plan.query)),
+        "writing": (batches, "fill", lambda answer, found, job, plan: render(job.query)),
+    }
+    owner, name, text_of = places[place]
+    whole = getattr(owner, name)
+
+    def failing(*given: Any, **more: Any) -> Any:
+        if text_of(*given) == "bad":
+            raise RuntimeError("a secret")
+        return whole(*given, **more)
+
+    monkeypatch.setattr(owner, name, failing)
+    await searching.publish(Source(lines("a x", "b x bad", "c y")))
+    found = (await searching.stub.BatchSearch(asked("x", "bad", "(", "y", count_only=count_only))).results
+    assert [result.WhichOneof("result") for result in found] == ["response", "error", "error", "response"]
+    assert [found[at].response.total_size for at in (0, 3)] == [2, 1]
+    assert found[1].error.code == grpc.StatusCode.INTERNAL.value[0]
+    said, _, error_id = found[1].error.message.rpartition(" ")
+    assert said == "internal error, id"
+    (record,) = [record for record in caplog.records if "a search of a batch failed" in record.getMessage()]
+    assert f"error_id='{error_id}'" in record.getMessage()
+    assert record.exc_info
 
 
 async def test_a_batch_of_counts_reads_no_lines(searching: Searching) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kit.testing import VirtualClock
 from loganalyzer.search.v1 import search_pb2
 from tests.integration.search.conftest import PARENT, Searching, texts
+from tests.integration.search.test_tails import tailing
 from tests.unit.search.splits import Row, Source
 
 NOW = 1_700_000_000
@@ -53,6 +54,12 @@ async def test_a_stream_and_a_batch_go_on_from_a_token_too(searching: Searching,
     batch = search_pb2.BatchSearchRequest(parent=PARENT, requests=[request])
     (result,) = (await searching.stub.BatchSearch(batch)).results
     assert texts(result.response.hits) == NEWEST[10:]
+
+
+async def test_a_tail_of_the_last_minutes_goes_on(searching: Searching, clock: VirtualClock) -> None:
+    async with tailing(searching, "last:15m") as tail:
+        await searching.importer.read(Source([Row(b"x later", (NOW + 60) * 1_000_000)]))
+        assert await tail.until(1) == ["x later"]
 
 
 async def test_a_token_holds_for_its_query_and_its_time_only(searching: Searching, clock: VirtualClock) -> None:

@@ -47,6 +47,7 @@ def test_what_breaks_on_its_way_leaves_the_old_file_and_nothing_else(
     result = run("export", "-o", str(out))
     assert result.exit_code == 2
     assert "the connection to" in result.stderr
+    assert "`loganalyzer doctor`" in result.stderr
     assert (out.read_bytes(), [file.name for file in tmp_path.iterdir() if file.is_file()]) == (b"old\n", [out.name])
 
 

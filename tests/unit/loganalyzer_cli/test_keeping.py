@@ -144,6 +144,22 @@ def test_what_is_damaged_is_told_and_gives_status_1(run: Run, gateway: FakeGatew
     ]
 
 
+def test_a_split_counts_once_and_its_sources_are_named(run: Run, gateway: FakeGateway) -> None:
+    problems = [
+        {"splitId": "x1", "message": "raw.zst is damaged; it holds lines of a.log, b.log", "repairable": False},
+        {"splitId": "x1", "message": "the terms are damaged", "repairable": True},
+    ]
+    gateway.routes["GET /readyz"] = Answer(READY)
+    gateway.routes[f"GET {HOME}/logs:check"] = Answer({**DAMAGED, "problems": problems})
+    result = run("doctor", "-w", "default")
+    assert result.stdout.splitlines()[1:] == [
+        "default    1,000 lines in 2 splits: 1 split damaged",
+        "  split x1: raw.zst is damaged; it holds lines of a.log, b.log",
+        "  split x1: the terms are damaged",
+        "  split x1 cannot be repaired: delete its sources (`loganalyzer sources delete`) and import them again",
+    ]
+
+
 @pytest.mark.parametrize(("left", "status"), [([], 0), (DAMAGED["problems"], 1)])
 def test_what_could_be_repaired_is_no_problem_any_more(
     run: Run, gateway: FakeGateway, left: list[object], status: int

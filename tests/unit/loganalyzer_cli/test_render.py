@@ -25,6 +25,14 @@ def test_highlights_are_coloured_by_code_point() -> None:
     assert shown.endswith("é \x1b[1;31merror\x1b[0m x \x1b[1;31merror\x1b[0m")
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_text_that_is_only_the_beginning_of_its_line_says_so(colour: bool) -> None:
+    message = {"source": "a", "lineNumber": "1", "text": "xä", "textTruncated": True}
+    assert render.hit(message, colour=colour).endswith(" ... (cut: the first 3 bytes)")
+    assert render.context_line(message, colour=colour).endswith(" ... (cut: the first 3 bytes)")
+    assert render.hit(message | {"textTruncated": False}, colour=False) == "a:1:xä"
+
+
 def test_a_log_line_cannot_speak_to_the_terminal() -> None:
     message = {"source": "a\x07", "lineNumber": "1", "text": "\x1b]0;owned\x07\tx\r", "highlights": []}
     shown = render.hit(message, colour=True)
@@ -200,5 +208,6 @@ def test_blocks_of_different_sources_are_never_joined() -> None:
 def test_an_import_of_what_is_there_already_says_so() -> None:
     message = {"name": "i1", "state": "SUCCEEDED", "progress": {"totalFiles": "10"}}
     assert render.result(message) == "i1: succeeded, nothing new in 10 files"
+    assert render.result(message | {"progress": {}}) == "i1: succeeded, nothing new"
     assert "nothing new" not in render.result(message | {"fileCount": "1"})
     assert "nothing new" not in render.result(message | {"errorCount": "1"})

@@ -39,6 +39,20 @@ def test_a_data_folder_that_cannot_be_made_is_refused(run: Run, tmp_path: Path) 
     assert "cannot be made" in result.stderr
 
 
+def test_a_data_folder_whose_lock_cannot_be_written_is_refused(run: Run, tmp_path: Path) -> None:
+    # As on a read-only file system, which not every run of this test could make.
+    (tmp_path / "up.lock").mkdir()
+    result = run("up", "--port", "0", "--data-dir", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"loganalyzer: {tmp_path} cannot be written to: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_fails_while_the_lock_is_held_is_not_blamed_on_it(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError), lock.held(tmp_path / "up.lock", {}):
+        raise TimeoutError
+
+
 def test_a_sample_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     assert run("up", "--sample", str(tmp_path / "none")).exit_code == 2
 

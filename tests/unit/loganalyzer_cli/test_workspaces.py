@@ -35,13 +35,32 @@ def test_every_page_is_listed(run: Run, gateway: FakeGateway, arguments: tuple[s
     ]
 
 
-@pytest.mark.parametrize(("name", "identifier"), [("team-a", "team-a"), ("Team A", ""), ("abc", "")])
-def test_a_name_that_can_be_an_id_is_one(run: Run, gateway: FakeGateway, name: str, identifier: str) -> None:
+@pytest.mark.parametrize("arguments", [("team-a",), ("Team A", "--id", "team-a")])
+def test_a_name_that_can_be_an_id_is_one(run: Run, gateway: FakeGateway, arguments: tuple[str, ...]) -> None:
     gateway.routes["POST /v1/workspaces"] = Answer(TEAM_A)
-    result = run("workspaces", "create", name)
+    result = run("workspaces", "create", *arguments)
     assert (result.exit_code, result.stdout) == (0, "workspaces/team-a\n")
-    assert gateway.seen[0].params["workspaceId"] == identifier
-    assert json.loads(gateway.seen[0].body) == {"displayName": name}
+    assert gateway.seen[0].params["workspaceId"] == "team-a"
+    assert json.loads(gateway.seen[0].body) == {"displayName": arguments[0]}
+
+
+RULE = '4 to 63 of a-z, 0-9 and "-", a letter first'
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("workspaces", "create", "all"),
+        ("workspaces", "create", "Team A"),
+        ("workspaces", "create", "team-a", "--id", "1abc"),
+        ("workspaces", "show", "all"),
+        ("search", "error", "-w", "all"),
+    ],
+)
+def test_what_can_be_no_id_is_refused_with_the_rule(run: Run, gateway: FakeGateway, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout, gateway.seen) == (2, "", [])
+    assert RULE in result.stderr
 
 
 def test_a_workspace_that_exists_is_told(run: Run, gateway: FakeGateway) -> None:

@@ -143,9 +143,9 @@ def test_each_form_has_its_node(text: str, expected: query_pb2.Query) -> None:
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [
-        ("last:15m", NOW - 900 * SECOND, None),
-        ("last:1h30s", NOW - 3630 * SECOND, None),
-        ("last:2w", NOW - 14 * 86_400 * SECOND, None),
+        ("last:15m", NOW - 900 * SECOND, NOW + SECOND),
+        ("last:1h30s", NOW - 3630 * SECOND, NOW + SECOND),
+        ("last:2w", NOW - 14 * 86_400 * SECOND, NOW + SECOND),
         ("time:>=-1h", NOW - 3600 * SECOND, None),
         ("time:<-1h", None, NOW - 3600 * SECOND),
         ("time:-2d..-1d", NOW - 2 * 86_400 * SECOND, NOW - 86_400 * SECOND + 1),
@@ -155,6 +155,38 @@ def test_each_form_has_its_node(text: str, expected: query_pb2.Query) -> None:
 )
 def test_relative_times_count_from_now(text: str, low: int | None, high: int | None) -> None:
     assert parse(text, now=NOW) == tree.time_range(low, high)
+
+
+def test_the_last_minutes_end_with_the_second_in_which_the_query_is_read() -> None:
+    at = NOW + 700_000
+    assert parse("last:1m", now=at) == tree.time_range(at - 60 * SECOND, NOW + SECOND)
+
+
+@pytest.mark.parametrize(
+    ("text", "low"),
+    [
+        *[(f"time:{end}", None) for end in ("..9999", "..9999-12", "<=9999-12-31", "<=9999-12-31T23:59")],
+        *[
+            (f"time:{end}", None)
+            for end in ("[* TO 9999-12-31]", "<=9999-12-31T23:59:59.999999", "<9999-12-31T23-01:00")
+        ],
+        *[(f"time:{day}", day) for day in ("9999", "9999-12", "9999-12-31", "9999-12-31T23:59:59.999999")],
+        *[(f"time:{day}..", None) for day in ("0001-01-01T00:00+01:00",)],
+    ],
+)
+def test_an_end_that_no_time_reaches_is_open(text: str, low: str | None) -> None:
+    """A day may begin before the year 1 or end after 9999 by its zone alone."""
+    expected = tree.time_range(None if low is None else parse_time(low)[0], None)
+    query = parse(text)
+    assert query == normalise(query) == expected
+    assert parse(render(query)) == query
+
+
+@pytest.mark.parametrize(
+    "text", ["time:>9999", "time:>=9999-12-31T23-01:00", "time:<0001", "time:<=0001-01-01T00+02:00"]
+)
+def test_what_begins_behind_all_times_or_ends_before_them_is_nothing(text: str) -> None:
+    assert parse(text) == tree.NOTHING
 
 
 def test_without_a_given_now_the_clock_is_taken() -> None:
@@ -239,7 +271,6 @@ def test_times_stand_for_the_unit_that_they_name(text: str, low: str | None, hig
         ("x time:>=yesterday", 9, "expected a time such as"),
         ("time:2016-13-01", 5, "expected a time that exists"),
         ("time:0000", 5, "expected a time that exists"),
-        ("time:9999", 5, "expected a time that exists"),
         ("time:2016..2016-99-99", 11, "expected a time"),
         ("time:[2016 2017]", 5, "expected [start TO end]"),
         ("time:[2016 TO", 5, "expected [start TO end]"),
