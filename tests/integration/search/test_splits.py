@@ -217,7 +217,7 @@ async def test_a_search_whose_splits_are_deleted_meanwhile_is_aborted(
     def late(library: Library, published: Published) -> SplitReader:
         loop.call_soon_threadsafe(begun.set)
         assert deleted.wait(5)
-        return library._open(published.workspace, published.split.id)
+        return library._open(published.workspace, published.split)
 
     monkeypatch.setattr(Library, "reader", late)
     search = asyncio.ensure_future(searching.search("x"))
