@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 
 from bench import (
+    grep,
     imports,
     kit_amplification,
     kit_calls,
@@ -38,6 +39,7 @@ _PARTS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "workers": kit_workers.main,
     "imports": imports.main,
     "product": product.main,
+    "grep": grep.main,
     "search": search.main,
 }
 
