@@ -103,7 +103,7 @@ async def test_a_service_whose_database_fails_is_not_ready(tmp_path: Path, monke
             raise OSError("disk I/O error")
 
         # The check is the store's own method; what it reads through is broken here.
-        monkeypatch.setattr(Store, "_reading", broken)
+        monkeypatch.setattr(Store, "reading", broken)
         for _ in range(3):
             await server.components.check_now("database")
         await until(channel, "readiness", "NOT_SERVING")
