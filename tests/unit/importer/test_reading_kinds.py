@@ -195,10 +195,10 @@ def test_a_pax_header_of_many_records_is_not_read_in_square_time(tmp_path: Path)
     info.type, info.size = tarfile.XHDTYPE, 1 << 20
     header = info.tobuf(tarfile.USTAR_FORMAT) + (b"5 a=\n" * (1 << 18))[: 1 << 20]
     digits = info.tobuf(tarfile.USTAR_FORMAT) + b"9" * (1 << 20)
-    started = time.perf_counter()
+    started = time.process_time()
     content = Content(written(tmp_path, "x.tar", header + digits + tarred(("a.log", TEXT))))
     assert content.texts == [TEXT]
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_the_directory_of_a_zip_finds_members_behind_a_broken_header(tmp_path: Path) -> None:
