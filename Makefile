@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := kit services gateway tests bench examples
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: fuzz run test test-versions check check-integration check-rest gen bench soak faults format console clean wheel
+.PHONY: fuzz run test test-versions check gen bench soak faults format console clean wheel
 
 # Starts the product with sample logs that can be searched at once. Ctrl-C stops it.
 run: $(STAMP)
@@ -31,14 +31,7 @@ check: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/kit gen protos --out protos/gen --check
-	$(MAKE) --no-print-directory -j2 check-integration check-rest
-
-# The two halves of the tests, one for each of two cores.
-check-integration: $(STAMP)
-	$(BIN)/python -m pytest -q tests/integration $(ARGS)
-
-check-rest: $(STAMP)
-	$(BIN)/python -m pytest -q tests --ignore tests/integration $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff format $(SOURCES)
