@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,16 @@ TEXT = b"\n".join(LINES)
 COUNTED = [b"%03d" % number for number in range(512)]
 
 
-def children() -> int:
+def processes() -> set[str]:
     """Processes of this one that have not ended, or have not been waited for."""
-    return sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+
+@pytest.fixture
+def children() -> Callable[[], int]:
+    """Counts the processes of a test: others of the session, a browser for one, are no business of it."""
+    before = processes()
+    return lambda: len(processes() - before)
 
 
 @pytest.mark.parametrize("form", ["rar3", "rar5"])
@@ -101,7 +109,9 @@ def test_without_the_library_the_package_is_named(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("outer", [False, True])
-def test_a_crash_of_the_library_costs_one_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: bool) -> None:
+def test_a_crash_of_the_library_costs_one_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: Callable[[], int], outer: bool
+) -> None:
     crash = written(tmp_path, "crash.py", b"import os; os.kill(os.getpid(), 11)")
     monkeypatch.setattr(foreign, "_PROGRAM", crash)
     packed = lz4(TEXT) if outer else seven_zip(("a.log", TEXT))
@@ -114,7 +124,9 @@ def test_a_crash_of_the_library_costs_one_archive(tmp_path: Path, monkeypatch: p
     assert children() == 0
 
 
-def test_a_hang_of_the_library_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_of_the_library_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: Callable[[], int]
+) -> None:
     hang = written(tmp_path, "hang.py", b"import time\nwhile True: time.sleep(100)")
     monkeypatch.setattr(foreign, "_PROGRAM", hang)
     path = written(tmp_path, "x.7z", seven_zip(("a.log", TEXT)))
@@ -124,7 +136,7 @@ def test_a_hang_of_the_library_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
     assert children() == 0
 
 
-def test_what_is_left_unread_leaves_no_process(tmp_path: Path) -> None:
+def test_what_is_left_unread_leaves_no_process(tmp_path: Path, children: Callable[[], int]) -> None:
     path = written(tmp_path, "x.7z", seven_zip(("a.log", TEXT), ("b.log", TEXT)))
     members = open_members(str(path), "x.7z", Meter(Limits()))
     first = next(members)
@@ -142,7 +154,7 @@ def test_what_takes_more_memory_than_allowed_is_refused_with_the_limit(tmp_path:
     assert [problem.reason for problem in content.problems] == [Reason.LIMIT]
 
 
-def test_reading_is_stopped_by_whoever_counts(tmp_path: Path) -> None:
+def test_reading_is_stopped_by_whoever_counts(tmp_path: Path, children: Callable[[], int]) -> None:
     class Stop(Exception):  # noqa: N818 - not an error
         pass
 
