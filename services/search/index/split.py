@@ -195,10 +195,6 @@ class SplitReader(abc.ABC):
             self._cache.put(key, frame)
         return frame
 
-    def runs_named(self, text: str) -> list[tuple[int, int]]:
-        """Ranges of rows [start, end) whose source's name contains `text`; neighbours are joined."""
-        return self.runs_where(lambda _, name: text in name)
-
     def runs_where(self, wanted: Callable[[str, str], bool]) -> list[tuple[int, int]]:
         """Ranges of rows [start, end) of the sources whose (id, name) are wanted; neighbours are joined."""
         ranges: list[tuple[int, int]] = []
